@@ -1,0 +1,1 @@
+"""Answers for the installers of Proxmox machines."""

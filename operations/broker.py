@@ -1,0 +1,117 @@
+"""django-q2's broker on our tables: the queue of operations is the operations table itself.
+
+A nudge to run operations is not stored: it is made when the table holds work and no turn is at it on
+this host. So there is no second queue that could disagree with the first, nothing to lose, to deliver
+twice or to let grow old. What others enqueue (the schedules) are rows of django-q2's own table, deleted
+when they are taken: a job that kills its worker is not delivered again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+
+from django.conf import settings
+from django.db import DatabaseError, close_old_connections, connection, transaction
+from django.utils import timezone
+from django_q.brokers import Broker
+from django_q.conf import Conf
+from django_q.models import OrmQ
+from django_q.signing import SignedPackage
+
+from operations import machine, runner, wake
+from operations.runner.signals import stop_wanted
+from operations.services import lifecycle
+
+RUN_PENDING = "operations.tasks.run_pending"
+# After a nudge: time for a turn to take the host's lock before another one is made.
+NUDGE_PAUSE_SECONDS = 0.25
+
+
+class TableBroker(Broker):  # type: ignore[misc]  # django-q2 is untyped
+    """`dequeue` blocks until there is something, a wake came, or the poll is due."""
+
+    def __init__(self, list_key: str | None = None) -> None:
+        super().__init__(list_key=list_key or Conf.CLUSTER_NAME)
+        self._listener: wake.Listener | None = None
+        self._has_nudged = False
+
+    def enqueue(self, task: str) -> int:
+        row = OrmQ.objects.create(key=self.list_key, payload=task, lock=timezone.now())
+        wake.send()
+        return int(row.pk)
+
+    def dequeue(self) -> list[tuple[object, str]] | None:
+        if self._listener is None:
+            self._listener = wake.listen()
+        if self._has_nudged:
+            self._has_nudged = False
+            wake.wait(self._listener, NUDGE_PAUSE_SECONDS)
+        try:
+            found = self._take_job() or self._nudge()
+            if found:
+                return [found]
+            wake.wait(self._listener, settings.QUEUE_POLL_SECONDS)
+        except (DatabaseError, OSError):
+            self._reconnect()
+            raise
+        return None
+
+    def _take_job(self) -> tuple[object, str] | None:
+        with transaction.atomic():
+            row = OrmQ.objects.filter(key=self.list_key).order_by("pk").first()
+            # Of several clusters that saw the row the one that deletes it has it.
+            if row is None or not OrmQ.objects.filter(pk=row.pk).delete()[0]:
+                return None
+        return row.pk, row.payload
+
+    def _nudge(self) -> tuple[object, str] | None:
+        if stop_wanted() or runner.is_running_here() or not has_work():
+            return None
+        self._has_nudged = True
+        nudge_id = uuid.uuid4().hex
+        task = {
+            "id": nudge_id,
+            "name": "run pending operations",
+            "func": RUN_PENDING,
+            "args": (),
+            "kwargs": {},
+            "started": timezone.now(),
+            "ack_failure": True,
+            "timeout": -1,
+        }
+        return nudge_id, SignedPackage.dumps(task)
+
+    def _reconnect(self) -> None:
+        with contextlib.suppress(Exception):
+            if self._listener:
+                self._listener.close()
+        self._listener = None
+        with contextlib.suppress(DatabaseError):
+            connection.close()
+        close_old_connections()
+
+    def queue_size(self) -> int:
+        return lifecycle.claimable().count() + OrmQ.objects.filter(key=self.list_key).count()
+
+    def lock_size(self) -> int:
+        return 0
+
+    def purge_queue(self) -> None:
+        OrmQ.objects.filter(key=self.list_key).delete()
+
+    delete_queue = purge_queue
+
+    def ping(self) -> bool:
+        return True
+
+    def info(self) -> str:
+        return "operations table"
+
+
+def has_work() -> bool:
+    """Whether a turn on this host would find something: to adopt, or to claim within the limit."""
+    running = lifecycle.running()
+    if running.filter(host_id=machine.host_id()).exists():
+        return True
+    return lifecycle.claimable().exists() and running.count() < settings.MAX_CONCURRENT_OPERATIONS

@@ -1,0 +1,233 @@
+"""One running operation as its runner sees it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import time
+import uuid
+from pathlib import Path
+
+from django.conf import settings
+from django.db import DataError
+from django.utils import timezone
+
+from operations import cli, machine, output
+from operations.logs import LogWriter
+from operations.models import Operation
+from operations.runner import files, launch
+from operations.runner.stopping import Stopping
+from operations.services import lifecycle
+from operations.services.ending import Ending
+
+log = logging.getLogger("provisioning.runner")
+
+LAUNCH_PATIENCE_SECONDS = 5.0
+
+Status = Operation.Status
+Reason = Operation.Reason
+
+
+class Child:
+    """A running operation as its runner sees it. Every step may fail and be repeated."""
+
+    def __init__(self, operation: Operation) -> None:
+        self.operation = operation
+        self.token = operation.fencing_token
+        self.directory = files.directory_of(operation.pk)
+        self.log = LogWriter(operation.pk, self.directory, settings.LOG_MAX_BYTES)
+        self.popen: launch.Process | None = None
+        self.launched: files.Launch | None = None
+        self.pidfd: int | None = None
+        self.stopping: Stopping | None = None
+        self.stop_reason: str | None = None
+        self.spawn_error: str | None = None
+        self.deadline = time.monotonic() + self._seconds_left()
+
+    def _seconds_left(self) -> float:
+        began = self.operation.started_at or timezone.now()
+        return self.operation.timeout_seconds - (timezone.now() - began).total_seconds()
+
+    # --- Begin ---------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the process, or note why it cannot be started."""
+        try:
+            self.spawn_error = cli.problem()
+            if self.spawn_error is None:
+                self._spawn()
+        except (OSError, ValueError) as error:
+            self.spawn_error = f"The CLI could not be started: {error}"
+
+    def _spawn(self) -> None:
+        operation = self.operation
+        directory = files.prepare_directory(operation)
+        file = directory / "settings.json" if operation.params.get("settings") else None
+        argv = cli.command_line(
+            operation.kind,
+            operation.workspace_name,
+            operation.params,
+            check_mode=operation.check_mode,
+            settings_file=file,
+        )
+        environment = cli.environment(
+            workspace=operation.workspace_name,
+            operation_id=str(operation.pk),
+            request_id=operation.request_id,
+            actor=operation.requested_by_name,
+        )
+        self.popen = launch.spawn(argv, directory, environment)
+        self._await_launch()
+
+    def _await_launch(self) -> None:
+        """The launcher says who it is within a millisecond; of two launchers only the first does."""
+        patience = time.monotonic() + LAUNCH_PATIENCE_SECONDS
+        while (found := files.read_launch(self.directory)) is None:
+            if time.monotonic() > patience or (self.popen and self.popen.poll() is not None):
+                found = files.read_launch(self.directory)
+                break
+            time.sleep(0.0005)
+        if found is None:
+            raise OSError("its launcher did not come up")
+        self._watch(found)
+
+    def _watch(self, found: files.Launch | None) -> None:
+        self.launched = found
+        self.pidfd = files.open_pidfd(found) if found else None
+
+    def adopt(self) -> None:
+        """Take over what an earlier runner started, or start what it had only claimed."""
+        self.log.resume()
+        same_boot = self.operation.boot_id == machine.boot_id()
+        found = files.read_launch(self.directory)
+        if found is None and same_boot and files.read_exit_code(self.directory) is None:
+            self.start()
+        elif same_boot:
+            self._watch(found)
+
+    # --- Watch ---------------------------------------------------------------------------------
+
+    def stop(self, reason: str) -> None:
+        """Begin to end the process group; the first reason stays."""
+        if self.stopping is None:
+            self.stop_reason = reason
+            leader = self.launched.pid if self.launched else None
+            grace = settings.CANCEL_GRACE_SECONDS
+            self.stopping = Stopping(self.operation.pk, leader, grace=grace)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the launcher has ended, and (when it was stopped) everybody with it."""
+        return self.is_ended and (self.stopping is None or self.stopping.step())
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether the launcher has ended; reaps it when it is our own child."""
+        if self.popen is not None:
+            self.popen.poll()
+        return self.pidfd is None or pidfd_has_ended(self.pidfd)
+
+    def step(self, cancelled: set[uuid.UUID]) -> bool:
+        """Do what is due; True when the operation has ended and is recorded (or is another's)."""
+        if self.is_gone and (self.stopping or not self._is_lost()):
+            self.log.copy(self.token)
+            self._record_end()
+            return True
+        if self.operation.pk in cancelled:
+            self.stop(Reason.CANCELLED_BY_USER)
+        elif time.monotonic() >= self.deadline:
+            self.stop(Reason.TIMED_OUT)
+        if self.log.has_news():
+            self.log.copy(self.token)
+        return False
+
+    def _is_lost(self) -> bool:
+        """Gone without an exit code: whatever still lives of it is ended before it is called lost."""
+        if self.spawn_error or files.read_exit_code(self.directory) is not None:
+            return False
+        self.stop(Reason.LOST)
+        return True
+
+    # --- End -----------------------------------------------------------------------------------
+
+    def _record_end(self) -> None:
+        """Write the end; a runner whose lease was taken leaves the files to its successor."""
+        ending = self.ending()
+        try:
+            won = self._finish(ending)
+        except (DataError, ValueError):
+            # Output that no column can hold must not keep the operation running for ever.
+            log.exception("the result of operation %s cannot be stored", self.operation.pk)
+            error = "The output of the CLI could not be stored."
+            won = self._finish(
+                Ending(Status.FAILED, Reason.BAD_OUTPUT, ending.exit_code, error=error)
+            )
+        if won:
+            files.remove_directory(self.operation.pk)
+        self.close()
+
+    def _finish(self, ending: Ending) -> bool:
+        return lifecycle.finish_operation(operation=self.operation, token=self.token, ending=ending)
+
+    def ending(self) -> Ending:
+        """What is to be written of it."""
+        if self.spawn_error:
+            return Ending(Status.FAILED, Reason.SPAWN_FAILED, error=self.spawn_error)
+        code = files.read_exit_code(self.directory)
+        if self.stopping:
+            return self._ending_of_stopped(code)
+        report = output.read_report(
+            read_end(self.directory / "stdout"), read_end(self.directory / "stderr")
+        )
+        if code != 0:
+            error = report.error or f"The CLI ended with exit code {code} and said nothing."
+            return Ending(Status.FAILED, Reason.EXIT, code, report.result, error)
+        if report.says_failed:
+            error = report.error or "The CLI ended with exit code 0, but reported a failure."
+            return Ending(Status.FAILED, Reason.BAD_OUTPUT, code, report.result, error)
+        return Ending(Status.COMPLETED, None, code, report.result)
+
+    def _ending_of_stopped(self, code: int | None) -> Ending:
+        is_given_up = self.stopping is not None and self.stopping.is_given_up
+        left = " Some of its processes could not be killed." if is_given_up else ""
+        match self.stop_reason:
+            case Reason.TIMED_OUT:
+                error = (
+                    f"It ran longer than {self.operation.timeout_seconds} seconds and was ended."
+                )
+                return Ending(Status.FAILED, Reason.TIMED_OUT, code, error=error + left)
+            case Reason.LOST:
+                error = "Its process vanished without an exit code: the host was restarted or it was killed."
+                return Ending(Status.FAILED, Reason.LOST, code, error=error + left)
+        reason = (
+            Reason.WORKFLOW_CANCELLED
+            if self.operation.workflow_id and is_cancelled(self.operation.workflow_id)
+            else Reason.CANCELLED_BY_USER
+        )
+        return Ending(Status.CANCELLED, reason, code, error="It was cancelled while it ran." + left)
+
+    def close(self) -> None:
+        if self.pidfd is not None:
+            os.close(self.pidfd)
+            self.pidfd = None
+
+
+def is_cancelled(workflow_id: uuid.UUID) -> bool:
+    return Operation.objects.filter(pk=workflow_id, cancel_requested_at__isnull=False).exists()
+
+
+def pidfd_has_ended(pidfd: int) -> bool:
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def read_end(path: Path) -> bytes:
+    """The last 2 MiB of a file: more is no result and no sentence."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 2 * output.MAX_RESULT_BYTES))
+            return file.read()
+    except OSError:
+        return b""

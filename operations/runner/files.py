@@ -1,0 +1,90 @@
+"""The directory of an operation, by which one runner goes on where another ended.
+
+In the state directory; it holds `input.json` (stdin), `settings.json`, `stdout`, `stderr`,
+`started` (made by the launcher, exclusively) and `exit_code` (made by the launcher at the end). They
+are what a later runner goes by.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+from django.conf import settings
+
+from operations import machine
+from operations.models import Operation
+
+
+def directory_of(operation_id: uuid.UUID) -> Path:
+    return Path(settings.STATE_DIR) / "operations" / str(operation_id)
+
+
+def prepare_directory(operation: Operation) -> Path:
+    """The directory with stdin and settings (0600), ready for the launcher; safe to call again."""
+    directory = directory_of(operation.pk)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    document = {
+        "kind": operation.kind,
+        "workspace": operation.workspace_name,
+        "check_mode": operation.check_mode,
+        "params": operation.params,
+    }
+    _write_private(directory / "input.json", document)
+    if given := operation.params.get("settings"):
+        _write_private(directory / "settings.json", given)
+    return directory
+
+
+def _write_private(path: Path, document: object) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(orjson.dumps(document))
+
+
+def remove_directory(operation_id: uuid.UUID) -> None:
+    shutil.rmtree(directory_of(operation_id), ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What the launcher wrote first: who it is."""
+
+    pid: int
+    started: int
+
+
+def read_launch(directory: Path) -> Launch | None:
+    """None while no launcher has begun."""
+    try:
+        stat = machine.parse_stat((directory / "started").read_text())
+    except (OSError, ValueError, IndexError):
+        return None
+    return Launch(stat.pid, stat.started)
+
+
+def read_exit_code(directory: Path) -> int | None:
+    """None while (or when) nothing was written."""
+    try:
+        return int((directory / "exit_code").read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def open_pidfd(launch: Launch) -> int | None:
+    """A descriptor that turns readable when the launcher ends (pidfd_open(2)); None when it has.
+
+    The start time is compared after opening, so a pid that was used again is never mistaken.
+    """
+    try:
+        descriptor = os.pidfd_open(launch.pid)
+    except ProcessLookupError:
+        return None
+    if machine.is_same_process(launch.pid, launch.started):
+        return descriptor
+    os.close(descriptor)
+    return None

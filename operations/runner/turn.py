@@ -1,0 +1,193 @@
+"""A turn: claim what there is room for, watch all of it, end when nothing is left."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import selectors
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+from django.db import Error as DatabaseError
+from django.db import close_old_connections, connection
+from django.utils import timezone
+
+from operations import machine, wake
+from operations.models import Operation, Runner
+from operations.runner.child import Child
+from operations.runner.signals import Stop, stop_wanted
+from operations.services import lifecycle
+from operations.services.ending import Ending
+
+log = logging.getLogger("provisioning.runner")
+
+HEARTBEAT_SECONDS = 5.0
+TICK_SECONDS = 0.25
+STOPPING_TICK_SECONDS = 0.02
+# How long after its time limit an operation of a silent host is called lost.
+ABANDONED_AFTER = timedelta(hours=1)
+
+
+def register(role: Runner.Role) -> Runner:
+    """A row for this process, with a new random incarnation."""
+    stat = machine.stat_of(os.getpid())
+    return Runner.objects.create(
+        role=role,
+        host_id=machine.host_id(),
+        host_name=machine.host_name(),
+        boot_id=machine.boot_id(),
+        pid=os.getpid(),
+        pid_started=stat.started if stat else 0,
+    )
+
+
+def remove_dead_runners(runner: Runner) -> None:
+    """Forget the runners of this host whose process is gone, so that their work can be adopted now
+    instead of when their lease ends."""
+    for other in Runner.objects.filter(host_id=runner.host_id).exclude(pk=runner.pk):
+        if other.boot_id != runner.boot_id or not machine.is_same_process(
+            other.pid, other.pid_started
+        ):
+            other.delete()
+
+
+class Turn:
+    """The loop of one runner. `only` limits it to one operation (a foreground run); `on_tick` is
+    called whenever something may have been logged."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        *,
+        only: Operation | None = None,
+        on_tick: Callable[[], None] | None = None,
+    ) -> None:
+        self.runner = runner
+        self.only = only
+        self.on_tick = on_tick
+        self.children: dict[uuid.UUID, Child] = {}
+        self.cancelled: set[uuid.UUID] = set()
+        self.looks_for_work = True
+        self.heartbeat_due = 0.0
+        self.selector = selectors.DefaultSelector()
+
+    def run(self) -> None:
+        """Until nothing is left to do, or a stop is wanted; then children go on by themselves."""
+        with self.selector, wake.listening() as listener:
+            self.selector.register(listener, selectors.EVENT_READ)
+            try:
+                while True:
+                    with surviving_the_database():
+                        self.do_what_is_due()
+                    if self.is_done():
+                        break
+                    self.wait(listener)
+            finally:
+                for child in self.children.values():
+                    child.close()
+
+    def is_done(self) -> bool:
+        if stop_wanted() is Stop.NOW:
+            return True
+        return not self.children and not self.looks_for_work
+
+    def wait(self, listener: wake.Listener) -> None:
+        """Until a process ends, somebody wakes us, or the next tick."""
+        stopping = any(child.stopping for child in self.children.values())
+        for key, _ in self.selector.select(STOPPING_TICK_SECONDS if stopping else TICK_SECONDS):
+            if key.fileobj is listener:
+                listener.drain()
+                self.looks_for_work = True
+
+    def do_what_is_due(self) -> None:
+        if time.monotonic() >= self.heartbeat_due:
+            self.beat()
+        if self.looks_for_work:
+            self.cancelled = lifecycle.cancel_requested(self.runner)
+        self.step_children()
+        if self.looks_for_work:
+            self.claim()
+        if self.on_tick:
+            self.on_tick()
+
+    def beat(self) -> None:
+        """Renew the lease; adopt what other runners left; look for work that nobody woke us for."""
+        self.heartbeat_due = time.monotonic() + HEARTBEAT_SECONDS
+        self.runner.heartbeat_at = timezone.now()
+        self.runner.save()
+        remove_dead_runners(self.runner)
+        if self.only is None:
+            self.adopt()
+            fail_abandoned(self.runner)
+        self.looks_for_work = True
+
+    def adopt(self) -> None:
+        """Take over what has no live runner, and what a failure left claimed but unwatched here."""
+        for operation in lifecycle.adoptable(runner=self.runner):
+            if lifecycle.adopt_operation(operation=operation, runner=self.runner):
+                log.info("adopted operation %s", operation.pk)
+        mine = lifecycle.running().filter(runner=self.runner.pk).exclude(pk__in=self.children)
+        for operation in mine:
+            child = Child(operation)
+            child.adopt()
+            self.watch(child)
+
+    def claim(self) -> None:
+        """One claim a look; a further one only when a slot frees or somebody wakes us."""
+        self.looks_for_work = False
+        if stop_wanted():
+            return
+        for operation in lifecycle.claim_operations(runner=self.runner, only=self.only):
+            child = Child(operation)
+            child.start()
+            self.watch(child)
+
+    def watch(self, child: Child) -> None:
+        self.children[child.operation.pk] = child
+        if child.pidfd is not None:
+            self.selector.register(child.pidfd, selectors.EVENT_READ)
+
+    def step_children(self) -> None:
+        for key, child in list(self.children.items()):
+            pidfd = child.pidfd
+            if child.is_ended and pidfd is not None and pidfd in self.selector.get_map():
+                # It stays readable: a group that is still being stopped must not spin the loop.
+                self.selector.unregister(pidfd)
+            if child.step(self.cancelled):
+                del self.children[key]
+                self.looks_for_work = True
+
+
+def fail_abandoned(runner: Runner) -> None:
+    """Call lost what a host that has fallen silent should have ended long ago."""
+    alive = Runner.objects.filter(heartbeat_at__gt=timezone.now() - Runner.LEASE).values("pk")
+    elsewhere = lifecycle.running().exclude(host_id=runner.host_id).exclude(runner__in=alive)
+    for operation in elsewhere:
+        began = operation.started_at or operation.created_at
+        limit = timedelta(seconds=operation.timeout_seconds) + ABANDONED_AFTER
+        if began + limit < timezone.now():
+            lifecycle.finish_operation(
+                operation=operation,
+                token=operation.fencing_token,
+                ending=Ending(
+                    Operation.Status.FAILED,
+                    Operation.Reason.LOST,
+                    error="The host that ran it has fallen silent.",
+                ),
+            )
+
+
+@contextlib.contextmanager
+def surviving_the_database() -> Iterator[None]:
+    """The processes go on whatever the database does: note the trouble, reconnect, try again."""
+    try:
+        yield
+    except DatabaseError as error:
+        log.warning("the database refused, trying again: %s", error)
+        with contextlib.suppress(DatabaseError):
+            connection.close()
+        close_old_connections()
+        time.sleep(0.5)

@@ -1,0 +1,166 @@
+"""From pending to the end: claim, adopt, finish, cancel. Each is one conditional UPDATE."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import F, Q, QuerySet
+from django.utils import timezone
+
+from accounts.actor import Actor
+from operations import wake
+from operations.commands import Kind
+from operations.events import Event
+from operations.models import Operation, Runner
+from operations.services import workflows
+from operations.services.ending import Ending, ask_to_cancel, end, record
+from provisioning.errors import Conflict
+
+Status = Operation.Status
+Reason = Operation.Reason
+
+# Any number, the same in every process: the lock that makes claims on PostgreSQL one at a time, so
+# that the limit of running operations is never passed. On SQLite every write transaction is alone.
+CLAIM_LOCK = 7_201_883
+
+
+# --- Claim -------------------------------------------------------------------------------------
+
+
+def claimable() -> QuerySet[Operation]:
+    """What a runner may start now, oldest first."""
+    return (
+        Operation.objects.filter(
+            status=Status.PENDING, is_ready=True, eligible_at__lte=timezone.now()
+        )
+        .exclude(kind=Kind.WORKFLOW)
+        .order_by("id")
+    )
+
+
+def running() -> QuerySet[Operation]:
+    """What counts against the limit."""
+    return Operation.objects.filter(status=Status.RUNNING).exclude(kind=Kind.WORKFLOW)
+
+
+def claim_operations(*, runner: Runner, only: Operation | None = None) -> list[Operation]:
+    """Take as many as there is room for, first come first served; they are running now.
+
+    `only` claims this one or nothing. The limit counts every host of the database.
+    """
+    with transaction.atomic():
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CLAIM_LOCK])
+        room = settings.MAX_CONCURRENT_OPERATIONS - running().count()
+        if room <= 0:
+            return []
+        rows = claimable()
+        if only is not None:
+            rows = rows.filter(pk=only.pk)
+        operations = list(rows.select_for_update(skip_locked=True)[:room])
+        if operations:
+            _take(operations, runner)
+    # Apart from the claim: who holds a step must not wait for its workflow (see workflows.lock).
+    if workflow_ids := {op.workflow_id for op in operations if op.workflow_id}:
+        workflows.note_started(workflow_ids)
+    return operations
+
+
+def _take(operations: Sequence[Operation], runner: Runner) -> None:
+    now = timezone.now()
+    Operation.objects.filter(pk__in=[operation.pk for operation in operations]).update(
+        status=Status.RUNNING,
+        started_at=now,
+        updated_at=now,
+        fencing_token=F("fencing_token") + 1,
+        runner=runner.pk,
+        host_id=runner.host_id,
+        boot_id=runner.boot_id,
+    )
+    for operation in operations:
+        operation.status = Status.RUNNING
+        operation.started_at = now
+        operation.fencing_token += 1
+        operation.boot_id = runner.boot_id
+        record(Event.OPERATION_STARTED, operation, {"attempt": operation.attempt})
+
+
+def adoptable(*, runner: Runner) -> QuerySet[Operation]:
+    """Running operations of this host whose runner is gone."""
+    alive = Runner.objects.filter(
+        heartbeat_at__gt=timezone.now() - Runner.LEASE, host_id=runner.host_id
+    ).values("pk")
+    return running().filter(host_id=runner.host_id).exclude(runner__in=alive)
+
+
+def adopt_operation(*, operation: Operation, runner: Runner) -> bool:
+    """Take over a running operation from a runner that is gone; False when somebody else did."""
+    with transaction.atomic():
+        won = Operation.objects.filter(
+            pk=operation.pk, status=Status.RUNNING, fencing_token=operation.fencing_token
+        ).update(fencing_token=F("fencing_token") + 1, runner=runner.pk, updated_at=timezone.now())
+        if won:
+            operation.fencing_token += 1
+            record(Event.OPERATION_ADOPTED, operation, {})
+    return bool(won)
+
+
+# --- End ---------------------------------------------------------------------------------------
+
+
+def finish_operation(*, operation: Operation, token: int, ending: Ending) -> bool:
+    """The runner's last word on an operation. False when its lease is another's by now.
+
+    One transaction: the row, the audit event, the tally, the inventory, the workflow's next step.
+    """
+    with transaction.atomic():
+        workflows.lock(operation.workflow_id)
+        won = end(
+            Operation.objects.filter(pk=operation.pk, status=Status.RUNNING, fencing_token=token),
+            operation,
+            ending,
+        )
+        if won:
+            workflows.advance(operation.workflow_id)
+            wake.send()
+    return won
+
+
+# --- Cancel ------------------------------------------------------------------------------------
+
+
+def cancel_operation(
+    *, operation: Operation, actor: Actor, reason: str = Reason.CANCELLED_BY_USER
+) -> Operation:
+    """Stop it: at once while it waits, else by asking its runner to end the whole process group.
+
+    Asking twice changes nothing. Raises Conflict when it has ended. Of a cancel that meets a claim or
+    an end, one wins, and the answer tells which.
+    """
+    if operation.kind == Kind.WORKFLOW:
+        return workflows.cancel(operation.pk, actor)
+    with transaction.atomic():
+        workflows.lock(operation.workflow_id)
+        pending = Operation.objects.filter(pk=operation.pk, status=Status.PENDING)
+        ending = Ending(Status.CANCELLED, reason, error="It was cancelled before it started.")
+        if end(pending, operation, ending, actor):
+            workflows.advance(operation.workflow_id)
+        elif not ask_to_cancel(operation, actor):
+            operation.refresh_from_db()
+            raise Conflict(f"The operation has already ended: it is {operation.status}.")
+        wake.send()
+    operation.refresh_from_db()
+    return operation
+
+
+def cancel_requested(runner: Runner) -> set[Any]:
+    """The ids of this runner's operations that somebody wants stopped."""
+    return set(
+        Operation.objects.filter(
+            Q(runner=runner.pk), ~Q(cancel_requested_at=None), status=Status.RUNNING
+        ).values_list("pk", flat=True)
+    )

@@ -1,0 +1,69 @@
+"""Asking the CLI what exists: a periodic look at its lists, and one item's status on request."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts import audit
+from accounts.actor import SYSTEM, Actor
+from accounts.models import Workspace
+from operations.events import Event
+from operations.inventory import KEYS, MODELS, store_list, text
+from operations.models import InventoryItem
+from operations.runner.launch import capture_document
+
+log = logging.getLogger("provisioning.inventory")
+
+
+def sync_all(*, actor: Actor = SYSTEM) -> dict[str, int]:
+    """Bring every workspace up to date; counts of items seen and removed, and of lists that failed."""
+    counts = {"seen": 0, "removed": 0, "failed": 0}
+    for workspace in Workspace.objects.all():
+        for name in MODELS:
+            _sync_list(workspace, name, counts, actor)
+    return counts
+
+
+def _sync_list(workspace: Workspace, name: str, counts: dict[str, int], actor: Actor) -> None:
+    asked_at = timezone.now()
+    document, problem = capture_document(f"{name}_list", workspace.name, {})
+    if problem or not isinstance(document, list):
+        counts["failed"] += 1
+        log.warning(
+            "%s list of workspace %s is not usable: %s",
+            name,
+            workspace.name,
+            problem or "the CLI did not print a JSON array",
+        )
+        return
+    with transaction.atomic():
+        seen, removed = store_list(MODELS[name], workspace, document, asked_at)
+        if removed:
+            audit.record(
+                Event.INVENTORY_SYNCED,
+                actor=actor,
+                target=workspace,
+                workspace=workspace.name,
+                data={"list": name, "seen": seen, "removed": removed},
+            )
+    counts["seen"] += seen
+    counts["removed"] += len(removed)
+
+
+def observe(item: InventoryItem) -> tuple[InventoryItem, datetime, str]:
+    """The item as the CLI sees it now, when it answers within a short time: `(item, observed_at,
+    "live")`; else as stored: `(item, seen_at, "stored")`."""
+    key = f"{type(item).__name__.lower()}_status"
+    params = {name: getattr(item, name) for name in KEYS[type(item)]}
+    document, problem = capture_document(key, item.workspace.name, params)
+    if problem or not isinstance(document, dict) or not isinstance(document.get("status"), str):
+        return item, item.seen_at, "stored"
+    now = timezone.now()
+    status = text(document["status"]) or item.status
+    type(item)._default_manager.filter(pk=item.pk).update(status=status, seen_at=now)
+    item.status, item.seen_at = status, now
+    return item, now, "live"

@@ -1,0 +1,15 @@
+"""What django-q2 runs, by these dotted names."""
+
+from __future__ import annotations
+
+from operations import runner, sync
+
+
+def run_pending() -> None:
+    """One turn of the runner."""
+    runner.run_turn()
+
+
+def sync_inventory() -> None:
+    """Bring the inventory up to date with the CLI's lists."""
+    sync.sync_all()

@@ -1,0 +1,3 @@
+"""The doors of operations."""
+
+from __future__ import annotations

@@ -1,0 +1,139 @@
+"""`/v1/operations`."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import status
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from operations import logs
+from operations.models import Operation
+from operations.serializers import OperationOut
+from operations.services import lifecycle
+from operations.views.base import WorkspaceScopedViewSet
+from provisioning.errors import Invalid
+
+FILTERS = {
+    "status": "status",
+    "kind": "kind",
+    "workspace": "workspace_name",
+    "requested_by": "requested_by_name",
+    "workflow": "workflow",
+    "since": "created_at__gte",
+    "until": "created_at__lt",
+}
+CHOICES = {
+    "status": Operation.Status.values,
+    "kind": [key for key, _ in Operation._meta.get_field("kind").choices or ()],
+}
+DEFAULT_LOG_BYTES = 256 * 1024
+MAX_LOG_BYTES = 4 * 1024 * 1024
+UUID_PATTERN = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+
+
+def cancel_answer(operation: Operation) -> Response:
+    """200 when it has ended with this, 202 while its processes are being stopped."""
+    code = status.HTTP_200_OK if operation.is_final else status.HTTP_202_ACCEPTED
+    return Response(OperationOut(operation).data, status=code)
+
+
+class OperationViewSet(WorkspaceScopedViewSet):
+    """Every run of the CLI and every workflow, newest first."""
+
+    required_permissions: ClassVar[dict[str, str]] = {
+        "list": "operation_read",
+        "retrieve": "operation_read",
+        "log": "operation_read",
+        "cancel": "operation_cancel",
+    }
+    read_permission = "operation_read"
+    serializer_class = OperationOut
+    queryset = Operation.objects.select_related("workspace")
+    lookup_value_regex = UUID_PATTERN
+    list_filters: ClassVar[dict[str, str]] = FILTERS
+    newest_first = True
+
+    def get_queryset(self) -> QuerySet[Operation]:
+        if self.action == "list":
+            check_choices(self.request)
+        return super().get_queryset()
+
+    @extend_schema(parameters=[OpenApiParameter(name) for name in FILTERS])
+    def list(self, request: Request) -> Response:  # type: ignore[override]
+        return super().list(request)
+
+    @extend_schema(
+        summary="Stop an operation",
+        description="At once while it waits; a running one is ended with all its processes. "
+        "409 when it has ended.",
+        request=None,
+        responses={200: OperationOut, 202: OperationOut},
+    )
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, pk: str) -> Response:
+        return cancel_answer(
+            lifecycle.cancel_operation(operation=self.get_object(), actor=self.actor)
+        )
+
+    @extend_schema(
+        summary="What the CLI wrote",
+        description="Bytes from `offset` on. `X-Next-Offset` says where to go on, "
+        "`X-Log-Complete` whether anything can still come.",
+        parameters=[
+            OpenApiParameter("offset", int, description="First byte, default 0"),
+            OpenApiParameter("limit", int, description=f"Bytes, default {DEFAULT_LOG_BYTES}"),
+            OpenApiParameter("tail", int, description="The last so many lines instead"),
+            OpenApiParameter("stream", str, enum=["all", "stdout", "stderr"]),
+        ],
+        responses={(200, "text/plain"): OpenApiTypes.STR},
+    )
+    @action(detail=True, methods=["get"])
+    def log(self, request: Request, pk: str) -> HttpResponse:
+        operation = self.get_object()
+        stream = read_stream(request)
+        if "tail" in request.query_params:
+            lines = read_number(request, "tail", 0, 1, 100_000)
+            offset, data = logs.tail(operation, lines=lines, stream=stream)
+        else:
+            offset = read_number(request, "offset", 0, 0, 2**53)
+            limit = read_number(request, "limit", DEFAULT_LOG_BYTES, 1, MAX_LOG_BYTES)
+            data = logs.read(operation, offset=offset, limit=limit, stream=stream)
+        following = offset + len(data)
+        # The status was read before the bytes: what is final then has written its last.
+        complete = operation.is_final and following >= logs.size_of(operation, stream)
+        return HttpResponse(
+            data,
+            content_type="text/plain; charset=utf-8",
+            headers={
+                "X-Next-Offset": str(following),
+                "X-Log-Complete": "true" if complete else "false",
+            },
+        )
+
+
+def check_choices(request: Request) -> None:
+    for name, known in CHOICES.items():
+        value = request.query_params.get(name)
+        if value is not None and value not in known:
+            raise Invalid(f"{value!r} is none of {', '.join(map(str, known))}", field=name)
+
+
+def read_stream(request: Request) -> str | None:
+    value = request.query_params.get("stream", "all")
+    if value not in ("all", "stdout", "stderr"):
+        raise Invalid(f"{value!r} is none of all, stdout, stderr", field="stream")
+    return None if value == "all" else value
+
+
+def read_number(request: Request, name: str, default: int, least: int, most: int) -> int:
+    raw = request.query_params.get(name, str(default))
+    if not (raw.isascii() and raw.isdigit() and len(raw) <= 16 and least <= int(raw) <= most):
+        raise Invalid(f"{raw!r} is no number from {least} to {most}", field=name)
+    return int(raw)

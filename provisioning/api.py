@@ -1,0 +1,34 @@
+"""The base of every API view."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from rest_framework.serializers import BaseSerializer
+from rest_framework.viewsets import GenericViewSet
+
+from accounts.actor import Actor, actor_of
+from provisioning.serializers import StrictSerializer
+
+
+class ApiViewSet(GenericViewSet[Any]):
+    """`required_permissions` names, for each action, what it needs; what is not named is denied.
+
+    `newest_first` orders lists by descending key. `filters` names the query parameters of a list.
+    """
+
+    http_method_names: ClassVar[list[str]] = ["get", "head", "post", "put", "patch", "delete"]  # type: ignore[misc]
+    required_permissions: ClassVar[dict[str, str]] = {}
+    newest_first = False
+
+    @property
+    def actor(self) -> Actor:
+        return actor_of(self.request)
+
+    def read_body(self, kind: type[StrictSerializer], *, partial: bool = False) -> dict[str, Any]:
+        """The validated body. Raises ValidationError (400) naming each field."""
+        serializer: BaseSerializer[Any] = kind(
+            data=self.request.data, partial=partial, context=self.get_serializer_context()
+        )
+        serializer.is_valid(raise_exception=True)
+        return dict(serializer.validated_data)

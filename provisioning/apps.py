@@ -1,0 +1,17 @@
+"""The project's own apps: the console (Django's admin under our name) and the wiring itself."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.contrib.admin import apps as admin_apps
+
+
+class ConsoleConfig(admin_apps.SimpleAdminConfig):
+    default_site = "accounts.console.ConsoleSite"
+
+
+class ProvisioningConfig(AppConfig):
+    name = "provisioning"
+
+    def ready(self) -> None:
+        from provisioning import checks  # noqa: F401 - registers the checks

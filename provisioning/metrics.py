@@ -1,0 +1,36 @@
+"""`/v1/metrics`: what every web process counted, and what the database knows."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from django.http import HttpResponse
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from operations.metrics import OperationsCollector
+
+MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+
+
+def share_between_processes(directory: Path) -> None:
+    """Make the client library keep its counts in files here, where every process can add them up.
+
+    To be called before anything imports it; what an earlier run left is removed.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for file in directory.glob("*.db"):
+        file.unlink(missing_ok=True)
+    os.environ[MULTIPROCESS_VARIABLE] = str(directory)
+
+
+def render() -> HttpResponse:
+    """All metrics as Prometheus text."""
+    registry = CollectorRegistry()
+    if os.environ.get(MULTIPROCESS_VARIABLE):
+        MultiProcessCollector(registry)
+    text = generate_latest(registry if os.environ.get(MULTIPROCESS_VARIABLE) else REGISTRY)
+    ours = CollectorRegistry()
+    ours.register(OperationsCollector())  # type: ignore[arg-type]  # a collector by its shape
+    return HttpResponse(text + generate_latest(ours), content_type=CONTENT_TYPE_LATEST)

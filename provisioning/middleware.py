@@ -1,0 +1,126 @@
+"""What every request gets: an id, a client address, a body limit, security headers, a log line."""
+
+from __future__ import annotations
+
+import contextvars
+import ipaddress
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+
+from provisioning.exception_handler import plain, too_large
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+
+access_log = logging.getLogger("provisioning.access")
+# For log lines only: services are given the request id in their actor.
+current_request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="")
+
+
+class RequestContextMiddleware:
+    """`request.request_id` and `request.client_address`; answers X-Request-ID; logs one line."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+        self.trusted = [ipaddress.ip_network(net) for net in settings.TRUSTED_PROXIES]
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        started = time.perf_counter()
+        request.request_id = request_id_of(request)  # type: ignore[attr-defined]
+        request.client_address = self.client_address(request)  # type: ignore[attr-defined]
+        token = current_request_id.set(request.request_id)  # type: ignore[attr-defined]
+        try:
+            response = self.get_response(request)
+            response["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]
+            access_log.info(
+                "%s %s %s",
+                request.method,
+                request.path,
+                response.status_code,
+                extra={
+                    "method": request.method,
+                    "path": request.path,
+                    "status": response.status_code,
+                    "milliseconds": round((time.perf_counter() - started) * 1000, 1),
+                    "client": request.client_address,  # type: ignore[attr-defined]
+                },
+            )
+            return response
+        finally:
+            current_request_id.reset(token)
+
+    def client_address(self, request: HttpRequest) -> str:
+        """The peer; behind a trusted proxy the last address that no trusted proxy added."""
+        address = request.META.get("REMOTE_ADDR", "")
+        if not self.trusted or not self.is_trusted(address):
+            return address
+        for hop in reversed(request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")):
+            candidate = hop.strip()
+            if not is_address(candidate):
+                break
+            address = candidate
+            if not self.is_trusted(candidate):
+                break
+        return address
+
+    def is_trusted(self, address: str) -> bool:
+        return is_address(address) and any(
+            ipaddress.ip_address(address) in network for network in self.trusted
+        )
+
+
+def is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def request_id_of(request: HttpRequest) -> str:
+    """The client's X-Request-ID when it is short and harmless, else a new one."""
+    given = request.META.get("HTTP_X_REQUEST_ID", "")
+    return given if re.fullmatch(r"[A-Za-z0-9._:/+=@-]{1,128}", given) else str(uuid.uuid4())
+
+
+class BodyLimitMiddleware:
+    """413 before a byte of a body that is too large has been read."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        if length.isdigit() and int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            return plain(request, 413, too_large().message)
+        return self.get_response(request)
+
+
+class SecurityHeadersMiddleware:
+    """A strict Content-Security-Policy. Swagger UI and ReDoc style themselves inline and ReDoc
+    searches in a worker made from a blob; nothing anywhere runs an inline script."""
+
+    POLICY = (
+        "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+    )
+    DOCS_POLICY = POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'") + (
+        "; worker-src 'self' blob:"
+    )
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        is_docs = request.path in ("/v1/docs", "/v1/redoc")
+        response.setdefault("Content-Security-Policy", self.DOCS_POLICY if is_docs else self.POLICY)
+        response.setdefault("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+        if request.path.startswith("/v1/"):
+            response.setdefault("Cache-Control", "no-store")
+        return response

@@ -1,0 +1,91 @@
+"""The OpenAPI document: every operation tells the error body and names what it needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.openapi import AutoSchema
+
+from accounts.permissions import ANY_USER, PUBLIC
+
+ERROR_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["error", "message", "code", "request_id"],
+    "properties": {
+        "error": {"type": "string", "example": "VALIDATION_ERROR"},
+        "message": {"type": "string", "description": "One plain sentence."},
+        "code": {"type": "string", "description": "The HTTP status.", "example": "400"},
+        "request_id": {"type": "string"},
+        "details": {
+            "type": "object",
+            "additionalProperties": {"type": "array", "items": {"type": "string"}},
+        },
+    },
+}
+
+
+class Schema(AutoSchema):
+    """Adds the permission of each action to its description."""
+
+    def get_description(self) -> str:
+        text = str(super().get_description() or "")
+        needed = self._needed()
+        if needed and needed not in (ANY_USER, PUBLIC):
+            text = f"{text}\n\nNeeds the permission `{needed}`.".strip()
+        return text
+
+    def get_auth(self) -> list[dict[str, list[str]]]:
+        return [] if self._needed() == PUBLIC else [{"accessToken": []}]
+
+    def _needed(self) -> str | None:
+        required: dict[str, str] = getattr(self.view, "required_permissions", {})
+        return required.get(getattr(self.view, "action", None) or self.method.lower())
+
+
+class AccessTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    target_class = "accounts.authentication.AccessTokenAuthentication"
+    name = "accessToken"
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+
+
+def add_error_responses(
+    result: dict[str, Any], generator: Any, request: Any, public: bool
+) -> dict[str, Any]:
+    """Spectacular's postprocessing hook: the one error body for everything that can go wrong."""
+    schemas = result.setdefault("components", {}).setdefault("schemas", {})
+    schemas["Error"] = ERROR_SCHEMA
+    content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    for path, methods in result.get("paths", {}).items():
+        for method, operation in methods.items():
+            if not isinstance(operation, dict) or "responses" not in operation:
+                continue
+            for status in statuses_of(path, method, operation):
+                operation["responses"].setdefault(
+                    status, {"description": DESCRIPTIONS[status], "content": content}
+                )
+    return result
+
+
+DESCRIPTIONS = {
+    "400": "Something in the request breaks a rule; the message names it.",
+    "401": "No valid access token.",
+    "403": "The permission is missing.",
+    "404": "There is nothing with this id that you may see.",
+    "405": "The path does not know this method.",
+    "409": "The present state forbids it.",
+    "413": "The body is too large.",
+    "415": "The body is no JSON.",
+    "429": "Too many failed logins; see Retry-After.",
+}
+
+
+def statuses_of(path: str, method: str, operation: dict[str, Any]) -> list[str]:
+    found = ["400", "401", "403"] if operation.get("security") else ["400", "401", "429"]
+    if "{" in path:
+        found.append("404")
+    if method in ("post", "put", "patch", "delete"):
+        found += ["409", "413", "415"]
+    return found

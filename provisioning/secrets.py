@@ -1,0 +1,54 @@
+"""The state directory and the secrets this installation made for itself (files of mode 0600)."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from provisioning.config import ConfigError
+
+
+def prepare_state_dir(path: Path) -> Path:
+    """Make the state directory (0700) and prove that it can be written; absolute path.
+
+    Raises ConfigError with a sentence that says what to do.
+    """
+    path = path.absolute()
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in ("secrets", "operations", "sockets", "metrics"):
+            (path / name).mkdir(mode=0o700, exist_ok=True)
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise PermissionError(13, "Permission denied")
+    except OSError as error:
+        raise ConfigError(
+            f"the state directory {path} cannot be written ({error.strerror}): "
+            "set PROVISIONING_STATE_DIR to a directory of yours"
+        ) from None
+    return path
+
+
+def read_or_create(state_dir: Path, name: str) -> str:
+    """The secret `name`, made on first use: 256 random bits as text.
+
+    Two processes that start at once agree on one value: whoever links the file first wins.
+    """
+    path = state_dir / "secrets" / name
+    if not path.exists():
+        made = path.with_name(f".{name}.{os.getpid()}.{secrets.token_hex(4)}")
+        descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(secrets.token_urlsafe(32))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(made, path)
+        except FileExistsError:
+            pass
+        finally:
+            made.unlink()
+    value = path.read_text(encoding="ascii").strip()
+    if len(value) < 32:
+        raise ConfigError(f"the secret file {path} is damaged: restore it from your backup")
+    return value

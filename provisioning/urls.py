@@ -1,0 +1,28 @@
+"""The URL map: health, `/v1`, the console."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import RedirectView
+
+from provisioning import health, views
+
+urlpatterns = [
+    path("", RedirectView.as_view(url="/admin/")),
+    path("health", health.live, name="health"),
+    path("health/ready", health.ready, name="ready"),
+    path("v1/version", views.VersionView.as_view(), name="version"),
+    path("v1/metrics", views.MetricsView.as_view(), name="metrics"),
+    path("v1/openapi.json", views.OpenApiView.as_view(), name="openapi"),
+    path("v1/docs", views.SwaggerView.as_view(), name="docs"),
+    path("v1/redoc", views.RedocView.as_view(), name="redoc"),
+    path("v1/", include("accounts.urls")),
+    path("v1/", include("operations.urls")),
+    path("admin/", admin.site.urls),
+]
+
+handler400 = views.bad_request
+handler403 = views.forbidden
+handler404 = views.not_found
+handler500 = views.server_error

@@ -1,0 +1,143 @@
+"""Routes of the system itself: version, metrics, the API's documentation, and what is not found."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from drf_spectacular.utils import extend_schema
+from drf_spectacular.views import (
+    SpectacularJSONAPIView,
+    SpectacularRedocView,
+    SpectacularSwaggerSplitView,
+)
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.permissions import ANY_USER, PUBLIC
+from operations import cli, output
+from operations.runner.launch import capture
+from provisioning import __version__, errors, metrics
+from provisioning.exception_handler import plain, record_refusal
+
+METHODS = ["get", "head"]
+
+
+class CliOut(serializers.Serializer[Any]):
+    path = serializers.CharField()
+    version = serializers.CharField(allow_null=True)
+
+
+class VersionOut(serializers.Serializer[Any]):
+    version = serializers.CharField()
+    api_version = serializers.CharField()
+    git_commit = serializers.CharField(allow_null=True)
+    cli = CliOut()
+
+
+class VersionView(APIView):
+    """Which server, which commit, which CLI."""
+
+    http_method_names: ClassVar[list[str]] = METHODS  # type: ignore[misc]
+    required_permissions: ClassVar[dict[str, str]] = {"get": ANY_USER}
+
+    @extend_schema(summary="Versions", responses=VersionOut)
+    def get(self, request: Request) -> Response:
+        return Response(
+            {
+                "version": __version__,
+                "api_version": "v1",
+                "git_commit": git_commit(),
+                "cli": {"path": str(cli.program().path), "version": cli_version()},
+            }
+        )
+
+
+@functools.cache
+def git_commit() -> str | None:
+    """The commit of the checkout this runs from, read without git; None outside of one."""
+    git = Path(settings.BASE_DIR) / ".git"
+    try:
+        head = (git / "HEAD").read_text().strip()
+        if not head.startswith("ref: "):
+            return head
+        return (git / head.removeprefix("ref: ")).read_text().strip()
+    except OSError:
+        return None
+
+
+@functools.cache
+def cli_version() -> str | None:
+    """Asked once in the life of a process; None when the CLI does not tell."""
+    stdout, problem = capture("version", "", {})
+    if problem:
+        return None
+    document = output.read_document(stdout)
+    if isinstance(document, dict) and isinstance(document.get("version"), str):
+        return document["version"]
+    return output.sentence(stdout)
+
+
+class MetricsView(APIView):
+    """Prometheus metrics of all processes."""
+
+    http_method_names: ClassVar[list[str]] = METHODS  # type: ignore[misc]
+    required_permissions: ClassVar[dict[str, str]] = {"get": "metrics_read"}
+
+    @extend_schema(summary="Prometheus metrics", responses={(200, "text/plain"): str})
+    def get(self, request: Request) -> HttpResponse:
+        return metrics.render()
+
+
+class OpenApiView(SpectacularJSONAPIView):
+    """The OpenAPI 3 document."""
+
+    http_method_names: ClassVar[list[str]] = METHODS
+    required_permissions: ClassVar[dict[str, str]] = {"get": PUBLIC}
+
+
+class SwaggerView(SpectacularSwaggerSplitView):
+    """Swagger UI from local files; its script is a file too, as the content policy wants."""
+
+    http_method_names: ClassVar[list[str]] = METHODS
+    required_permissions: ClassVar[dict[str, str]] = {"get": PUBLIC}
+    url_name = "openapi"
+
+
+class RedocView(SpectacularRedocView):
+    """ReDoc from local files."""
+
+    http_method_names: ClassVar[list[str]] = METHODS
+    required_permissions: ClassVar[dict[str, str]] = {"get": PUBLIC}
+    url_name = "openapi"
+
+
+# --- What Django answers by itself: the same error body ------------------------------------------
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    return plain(request, 404, f"There is no route {request.path[:200]}.")
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return plain(request, 400, "The request is malformed.")
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """The console refused; the trail remembers."""
+    error = errors.Forbidden("You may not do this.")
+    record_refusal(request, error)
+    return plain(request, 403, error.message)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    return plain(request, 403, f"The form has expired or was forged ({reason}): reload the page.")
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    return plain(request, 500, "Something went wrong on the server; its log has the request id.")
