@@ -1,6 +1,6 @@
 """What Linux tells of processes: who is who, who is alive, who belongs to an operation.
 
-Sources: proc(5) for `/proc/<pid>/stat` (field 3 state, 5 process group, 6 session, 22 start time in
+Sources: proc(5) for `/proc/<pid>/stat` (field 3 state, 4 parent, 5 process group, 6 session, 22 start time in
 clock ticks after boot) and `/proc/sys/kernel/random/boot_id`.
 """
 
@@ -24,6 +24,7 @@ OPERATION_VARIABLE = "PROVISIONING_OPERATION_ID"
 class ProcessStat:
     pid: int
     state: str
+    parent: int
     group: int
     session: int
     started: int
@@ -40,6 +41,7 @@ def parse_stat(text: str) -> ProcessStat:
     return ProcessStat(
         pid=int(head.split(" ", 1)[0]),
         state=fields[0],
+        parent=int(fields[1]),
         group=int(fields[2]),
         session=int(fields[3]),
         started=int(fields[19]),
@@ -52,6 +54,12 @@ def stat_of(pid: int) -> ProcessStat | None:
         return parse_stat(Path(f"/proc/{pid}/stat").read_text())
     except (OSError, ValueError, IndexError):
         return None
+
+
+def parent_of(pid: int) -> int:
+    """0 when there is no such process."""
+    stat = stat_of(pid)
+    return stat.parent if stat else 0
 
 
 def is_same_process(pid: int, started: int) -> bool:

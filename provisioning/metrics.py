@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from django.http import HttpResponse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
@@ -11,18 +10,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from operations.metrics import OperationsCollector
 
-MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-
-
-def share_between_processes(directory: Path) -> None:
-    """Make the client library keep its counts in files here, where every process can add them up.
-
-    To be called before anything imports it; what an earlier run left is removed.
-    """
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for file in directory.glob("*.db"):
-        file.unlink(missing_ok=True)
-    os.environ[MULTIPROCESS_VARIABLE] = str(directory)
+MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # set by provisioning.state.share_metrics
 
 
 def render() -> HttpResponse:

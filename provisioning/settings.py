@@ -8,14 +8,14 @@ from typing import Any
 
 import dj_database_url
 
-from provisioning import __version__, config, logs, secrets
+from provisioning import __version__, config, logs, state
 
 CONFIG = config.current().values
 BASE_DIR = Path(__file__).resolve().parent.parent
-STATE_DIR = secrets.prepare_state_dir(CONFIG.state_dir)
+STATE_DIR = state.prepare_state_dir(CONFIG.state_dir)
 
-SECRET_KEY = secrets.read_or_create(STATE_DIR, "django_key")
-JWT_KEY = CONFIG.auth.jwt_secret or secrets.read_or_create(STATE_DIR, "jwt_secret")
+SECRET_KEY = state.read_or_create_secret(STATE_DIR, "django_key")
+JWT_KEY = CONFIG.auth.jwt_secret or state.read_or_create_secret(STATE_DIR, "jwt_secret")
 DEBUG = False
 ALLOWED_HOSTS = list(CONFIG.server.allowed_hosts)
 ROOT_URLCONF = "provisioning.urls"
@@ -58,6 +58,7 @@ MIDDLEWARE = [
     "provisioning.middleware.BodyLimitMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
+    "django.middleware.common.CommonMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -255,7 +256,6 @@ CACHES = {
 # --- Static files, logs, metrics --------------------------------------------------------------
 
 STATIC_URL = "/static/"
-STATIC_ROOT = STATE_DIR / "static"
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
 WHITENOISE_MAX_AGE = 3600

@@ -1,4 +1,7 @@
-"""The state directory and the secrets this installation made for itself (files of mode 0600)."""
+"""The state directory and what the processes of one installation share through it.
+
+Imports neither Django nor the Prometheus client, which must not be loaded before `share_metrics`.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ def prepare_state_dir(path: Path) -> Path:
     return path
 
 
-def read_or_create(state_dir: Path, name: str) -> str:
+def read_or_create_secret(state_dir: Path, name: str) -> str:
     """The secret `name`, made on first use: 256 random bits as text.
 
     Two processes that start at once agree on one value: whoever links the file first wins.
@@ -52,3 +55,14 @@ def read_or_create(state_dir: Path, name: str) -> str:
     if len(value) < 32:
         raise ConfigError(f"the secret file {path} is damaged: restore it from your backup")
     return value
+
+
+def share_metrics(state_dir: Path) -> None:
+    """Make the Prometheus client keep its counts in files here, where any process can add them up.
+
+    To be called before anything imports it; the counts of an earlier run are removed.
+    """
+    directory = state_dir / "metrics"
+    for file in directory.glob("*.db"):
+        file.unlink(missing_ok=True)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
