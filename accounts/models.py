@@ -12,6 +12,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from accounts.roles import PERMISSIONS
 
@@ -116,6 +117,11 @@ class User(AbstractBaseUser):
         from accounts.backends import RoleBackend
 
         return RoleBackend().has_perm(self, permission, workspace)
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        """Ends the sessions of the console, too, whenever the access tokens end."""
+        value = f"{self.password}:{self.token_version}"
+        return salted_hmac("accounts.session", value, secret=secret, algorithm="sha256").hexdigest()
 
     def has_module_perms(self, app_label: str) -> bool:
         return self.is_staff

@@ -108,7 +108,7 @@ def _remote_input(script: Script) -> str:
     exports = [f"export {key}={shlex.quote(value)}" for key, value in script.variables.items()]
     body = script.path.read_text(encoding="utf-8", errors="surrogateescape")
     # ':' because an empty group is a syntax error.
-    return "\n".join([*exports, "{ :", body, "} </dev/null", ""])
+    return "\n".join([*exports, "{ :", body, "}", ""])
 
 
 def _first_line(path: Path) -> str:

@@ -1,0 +1,116 @@
+"""Console pages of operations and the inventory: to look, and to cancel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from accounts.actor import actor_of
+from accounts.console import ConsoleAdmin
+from accounts.permissions import require
+from operations import logs
+from operations.models import Cluster, Operation, Runner, Server, Taskserv
+from operations.services import lifecycle
+from provisioning.errors import ProductError
+
+SHOWN_LOG_LINES = 200
+
+
+@admin.register(Operation)
+class OperationAdmin(ConsoleAdmin):
+    permissions = {"view": "operation_read", "cancel": "operation_cancel"}
+    workspace_path = "workspace"
+    list_display = (
+        "created_at",
+        "kind",
+        "subject",
+        "workspace_name",
+        "status",
+        "reason",
+        "requested_by_name",
+    )
+    list_filter = ("status", "kind", "workspace_name")
+    search_fields = ("=id", "request_id", "requested_by_name", "workspace_name", "error")
+    fields = (
+        "id",
+        "kind",
+        "subject",
+        "workspace_name",
+        "status",
+        "reason",
+        "error",
+        "exit_code",
+        "result",
+        "check_mode",
+        "requested_by_name",
+        "request_id",
+        "created_at",
+        "started_at",
+        "finished_at",
+        "cancel_requested_at",
+        "timeout_seconds",
+        "workflow",
+        "step_id",
+        "last_lines",
+    )
+    actions = ("cancel",)
+
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        return self._may(request, "cancel")
+
+    @admin.display(description=f"Last {SHOWN_LOG_LINES} lines of the log")
+    def last_lines(self, operation: Operation) -> SafeString:
+        _, data = logs.tail(operation, lines=SHOWN_LOG_LINES)
+        return format_html("<pre>{}</pre>", data.decode("utf-8", "replace") or "It said nothing.")
+
+    @admin.action(description="Cancel the selected operations", permissions=["cancel"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Operation]) -> None:
+        actor = actor_of(request)
+        for operation in queryset.select_related("workspace"):
+            try:
+                if operation.workspace:
+                    require(actor, "operation_cancel", operation.workspace)
+                lifecycle.cancel_operation(operation=operation, actor=actor)
+            except ProductError as error:
+                self.message_user(request, f"{operation}: {error.message}", messages.WARNING)
+            else:
+                self.message_user(request, f"{operation}: {operation.status}.", messages.SUCCESS)
+
+
+class ItemAdmin(ConsoleAdmin):
+    workspace_path = "workspace"
+    list_select_related = ("workspace",)
+    list_filter: tuple[Any, ...] = ("workspace", "status")
+    exclude = ("id",)
+
+
+@admin.register(Server)
+class ServerAdmin(ItemAdmin):
+    permissions = {"view": "server_read"}
+    list_display = ("hostname", "workspace", "provider", "plan", "ip_address", "status", "seen_at")
+    search_fields = ("hostname", "ip_address", "uid")
+
+
+@admin.register(Taskserv)
+class TaskservAdmin(ItemAdmin):
+    permissions = {"view": "taskserv_read"}
+    list_display = ("name", "version", "server", "workspace", "status", "seen_at")
+    search_fields = ("name", "server", "uid")
+
+
+@admin.register(Cluster)
+class ClusterAdmin(ItemAdmin):
+    permissions = {"view": "cluster_read"}
+    list_display = ("name", "version", "workspace", "status", "seen_at")
+    search_fields = ("name", "uid")
+
+
+@admin.register(Runner)
+class RunnerAdmin(ConsoleAdmin):
+    permissions = {"view": "system_admin"}
+    list_display = ("role", "host_name", "pid", "started_at", "heartbeat_at", "is_alive")
