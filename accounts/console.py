@@ -35,8 +35,8 @@ class LoginForm(AdminAuthenticationForm):
                 )
             except ProductError as error:
                 raise ValidationError(error.message) from None
-            self.user_cache.backend = "accounts.backends.RoleBackend"  # type: ignore[union-attr]
-            self.confirm_login_allowed(self.user_cache)  # type: ignore[arg-type]
+            self.user_cache.backend = "accounts.backends.RoleBackend"
+            self.confirm_login_allowed(self.user_cache)
         return self.cleaned_data
 
 
@@ -125,15 +125,17 @@ class ConsoleAdmin(BaseAdmin):
         return HttpResponseRedirect(request.get_full_path())
 
     # The audit trail is ours; Django's own log of the console would be a second, weaker one.
-    def log_addition(self, *args: Any, **kwargs: Any) -> None: ...
+    def log_addition(self, *args: Any, **kwargs: Any) -> Any: ...
 
-    def log_change(self, *args: Any, **kwargs: Any) -> None: ...
+    def log_change(self, *args: Any, **kwargs: Any) -> Any: ...
 
-    def log_deletions(self, *args: Any, **kwargs: Any) -> None: ...
+    def log_deletions(self, *args: Any, **kwargs: Any) -> Any: ...
 
     def _may(self, request: HttpRequest, act: str) -> bool:
         needed = self.permissions.get(act)
-        return bool(needed) and isinstance(request.user, User) and request.user.has_perm(needed)
+        if needed is None or not isinstance(request.user, User):
+            return False
+        return request.user.has_perm(needed)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self._may(request, "view")

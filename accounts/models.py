@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -206,9 +207,10 @@ def read_grants(user: User) -> Grants:
     """One query: all permissions of the user's bindings, by place."""
     everywhere: set[str] = set()
     by_workspace: dict[int, frozenset[str]] = {}
-    for workspace_id, permissions in RoleBinding.objects.filter(user=user).values_list(
-        "workspace_id", "role__permissions"
-    ):
+    rows: Iterable[tuple[int | None, list[str]]] = RoleBinding.objects.filter(
+        user=user
+    ).values_list("workspace_id", "role__permissions")
+    for workspace_id, permissions in rows:
         if workspace_id is None:
             everywhere.update(permissions)
         else:

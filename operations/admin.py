@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -85,7 +83,7 @@ class OperationAdmin(ConsoleAdmin):
 class ItemAdmin(ConsoleAdmin):
     workspace_path = "workspace"
     list_select_related = ("workspace",)
-    list_filter: tuple[Any, ...] = ("workspace", "status")
+    list_filter = ("workspace", "status")
     exclude = ("id",)
 
 

@@ -12,7 +12,7 @@ import contextlib
 import uuid
 
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections, connection, transaction
+from django.db import DatabaseError, close_old_connections, connection
 from django.utils import timezone
 from django_q.brokers import Broker
 from django_q.conf import Conf
@@ -58,11 +58,10 @@ class TableBroker(Broker):  # type: ignore[misc]  # django-q2 is untyped
         return None
 
     def _take_job(self) -> tuple[object, str] | None:
-        with transaction.atomic():
-            row = OrmQ.objects.filter(key=self.list_key).order_by("pk").first()
-            # Of several clusters that saw the row the one that deletes it has it.
-            if row is None or not OrmQ.objects.filter(pk=row.pk).delete()[0]:
-                return None
+        row = OrmQ.objects.filter(key=self.list_key).order_by("pk").first()
+        # Of several clusters that saw the row the one that deletes it has it.
+        if row is None or not OrmQ.objects.filter(pk=row.pk).delete()[0]:
+            return None
         return row.pk, row.payload
 
     def _nudge(self) -> tuple[object, str] | None:
@@ -92,7 +91,8 @@ class TableBroker(Broker):  # type: ignore[misc]  # django-q2 is untyped
         close_old_connections()
 
     def queue_size(self) -> int:
-        return lifecycle.claimable().count() + OrmQ.objects.filter(key=self.list_key).count()
+        jobs: int = OrmQ.objects.filter(key=self.list_key).count()
+        return lifecycle.claimable().count() + jobs
 
     def lock_size(self) -> int:
         return 0

@@ -196,7 +196,7 @@ class SubmitWorkflow(StrictSerializer):
     name = NameField()
     check_mode = StrictBooleanField(required=False, default=False)
     parallel_limit = StrictIntegerField(min_value=1, max_value=1000, required=False)
-    steps = StepSerializer(many=True, max_length=500)
+    steps = StepSerializer(many=True, max_length=500)  # type: ignore[call-arg]  # a ListSerializer's
 
     def to_internal_value(self, data: Any) -> Any:
         """`operations` is accepted for `steps`."""
@@ -286,7 +286,8 @@ class WorkflowOut(OperationOut):
     name = serializers.CharField(source="params.name")
     steps = StepOut(many=True, source="step_runs")
 
-    class Meta(OperationOut.Meta):
+    class Meta:
+        model = Operation
         fields = (*OperationOut.Meta.fields, "name", "steps")
         read_only_fields = fields
 
@@ -304,7 +305,8 @@ class ProgressOut(StrictSerializer):
 class WorkflowStatusOut(OperationOut):
     progress = ProgressOut()
 
-    class Meta(OperationOut.Meta):
+    class Meta:
+        model = Operation
         fields = (*OperationOut.Meta.fields, "progress")
         read_only_fields = fields
 
@@ -363,4 +365,4 @@ class Freshness(StrictSerializer):
     """Added to an item by its status route."""
 
     observed_at = serializers.DateTimeField()
-    source = serializers.ChoiceField(choices=["live", "stored"])
+    source = serializers.ChoiceField(choices=["live", "stored"])  # type: ignore[assignment]  # a field of that name

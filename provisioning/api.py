@@ -8,6 +8,7 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.actor import Actor, actor_of
+from accounts.models import User
 from provisioning.serializers import StrictSerializer
 
 
@@ -24,6 +25,12 @@ class ApiViewSet(GenericViewSet[Any]):
     @property
     def actor(self) -> Actor:
         return actor_of(self.request)
+
+    @property
+    def person(self) -> User:
+        """The logged-in user; only for actions that need a token."""
+        assert isinstance(self.request.user, User)
+        return self.request.user
 
     def read_body(self, kind: type[StrictSerializer], *, partial: bool = False) -> dict[str, Any]:
         """The validated body. Raises ValidationError (400) naming each field."""

@@ -69,7 +69,7 @@ def translate(error: Exception) -> errors.ProductError:
         case RequestDataTooBig():
             return too_large()
         case exceptions.Throttled():
-            wait = math.ceil(error.wait or 1)
+            wait = math.ceil(getattr(error, "wait", None) or 1)
             return errors.TooManyRequests("Too many requests.", retry_after_seconds=wait)
         case exceptions.MethodNotAllowed():
             return other(405, str(error.detail))

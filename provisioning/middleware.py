@@ -56,7 +56,7 @@ class RequestContextMiddleware:
 
     def client_address(self, request: HttpRequest) -> str:
         """The peer; behind a trusted proxy the last address that no trusted proxy added."""
-        address = request.META.get("REMOTE_ADDR", "")
+        address = str(request.META.get("REMOTE_ADDR", ""))
         if not self.trusted or not self.is_trusted(address):
             return address
         for hop in reversed(request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")):

@@ -28,7 +28,7 @@ ERROR_SCHEMA: dict[str, Any] = {
 class Schema(AutoSchema):
     """Adds the permission of each action to its description."""
 
-    def get_description(self) -> str:
+    def get_description(self) -> str:  # type: ignore[override]  # spectacular's own signature
         text = str(super().get_description() or "")
         needed = self._needed()
         if needed and needed not in (ANY_USER, PUBLIC):

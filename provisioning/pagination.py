@@ -28,7 +28,10 @@ class KeysetPagination(BasePagination):
     """
 
     def paginate_queryset(
-        self, queryset: QuerySet[Any], request: Request, view: Any = None
+        self,
+        queryset: QuerySet[Any],  # type: ignore[override]  # only querysets have a key to page on
+        request: Request,
+        view: Any = None,
     ) -> list[Any]:
         limit = read_limit(request)
         descending = getattr(view, "newest_first", False)

@@ -78,8 +78,9 @@ def cli_version() -> str | None:
     if problem:
         return None
     document = output.read_document(stdout)
-    if isinstance(document, dict) and isinstance(document.get("version"), str):
-        return document["version"]
+    version = document.get("version") if isinstance(document, dict) else None
+    if isinstance(version, str):
+        return version
     return output.sentence(stdout)
 
 
@@ -97,14 +98,14 @@ class MetricsView(APIView):
 class OpenApiView(SpectacularJSONAPIView):
     """The OpenAPI 3 document."""
 
-    http_method_names: ClassVar[list[str]] = METHODS
+    http_method_names: ClassVar[list[str]] = METHODS  # type: ignore[misc]
     required_permissions: ClassVar[dict[str, str]] = {"get": PUBLIC}
 
 
 class SwaggerView(SpectacularSwaggerSplitView):
     """Swagger UI from local files; its script is a file too, as the content policy wants."""
 
-    http_method_names: ClassVar[list[str]] = METHODS
+    http_method_names: ClassVar[list[str]] = METHODS  # type: ignore[misc]
     required_permissions: ClassVar[dict[str, str]] = {"get": PUBLIC}
     url_name = "openapi"
 
@@ -112,7 +113,7 @@ class SwaggerView(SpectacularSwaggerSplitView):
 class RedocView(SpectacularRedocView):
     """ReDoc from local files."""
 
-    http_method_names: ClassVar[list[str]] = METHODS
+    http_method_names: ClassVar[list[str]] = METHODS  # type: ignore[misc]
     required_permissions: ClassVar[dict[str, str]] = {"get": PUBLIC}
     url_name = "openapi"
 

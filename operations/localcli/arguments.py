@@ -62,6 +62,16 @@ TAKES: Mapping[str, Mapping[str, Sequence[Option]]] = {
     },
     "workflow": {"status": (BATCH,), "list": ()},
 }
+SAYS: Mapping[str, str] = {
+    "create": "register a server; run install.sh of a taskserv or a cluster",
+    "delete": "unregister a server; run uninstall.sh of a taskserv or a cluster",
+    "list": "everything of its kind in the workspace",
+    "status": "how it is now",
+    "ssh": "become ssh to the server",
+    "submit": "run the steps of a file, in the foreground",
+    "cancel": "stop a running batch",
+    "rollback": "take back the completed steps of an ended batch",
+}
 CHANGING = ("create", "delete", "submit", "cancel", "rollback")
 
 
@@ -127,11 +137,11 @@ def _parser() -> _Parser:
     parser.add_argument("--version", action="version", version=f"{NAME} {__version__}")
     nouns = parser.add_subparsers(dest="noun", metavar="NOUN", required=True)
     for noun, verbs in TAKES.items():
-        verb_parsers = nouns.add_parser(noun, allow_abbrev=False).add_subparsers(
-            dest="verb", metavar="VERB", required=True
-        )
+        noun_parser = nouns.add_parser(noun, allow_abbrev=False, help=", ".join(verbs))
+        verb_parsers = noun_parser.add_subparsers(dest="verb", metavar="VERB", required=True)
         for verb, options in verbs.items():
-            _fill(verb_parsers.add_parser(verb, allow_abbrev=False), verb, options)
+            verb_parser = verb_parsers.add_parser(verb, allow_abbrev=False, help=SAYS[verb])
+            _fill(verb_parser, verb, options)
     _add_out(nouns.add_parser("version", allow_abbrev=False, help="name and version"))
     return parser
 

@@ -26,7 +26,7 @@ class Retry(NamedTuple):
     """`max_attempts` in all; each pause is `backoff` times as long as the one before."""
 
     max_attempts: int = 1
-    delay_seconds: float = 1.0
+    delay_seconds: float = 0.0
     backoff: float = 1.0
 
 

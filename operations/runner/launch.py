@@ -88,8 +88,8 @@ def capture(key: str, workspace: str, params: Mapping[str, Any]) -> tuple[bytes,
     if code is None:
         return written[0], f"The CLI did not answer within {seconds:g} seconds."
     if code != 0:
-        error = output.read_report(*written).error
-        return written[0], error or f"The CLI ended with exit code {code}."
+        said = output.read_report(*written).error
+        return written[0], said or f"The CLI ended with exit code {code}."
     return written[0], None
 
 

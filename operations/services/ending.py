@@ -89,7 +89,7 @@ def _tally(operation: Operation) -> None:
     began = operation.started_at or operation.finished_at
     assert began and operation.finished_at
     seconds = max((operation.finished_at - began).total_seconds(), 0.0)
-    key = {"kind": operation.kind, "status": operation.status}
+    key: dict[str, Any] = {"kind": operation.kind, "status": operation.status}
     OperationTally.objects.get_or_create(**key)
     buckets = {
         f"le_{limit}": F(f"le_{limit}") + 1 for limit in OperationTally.BUCKETS if seconds <= limit

@@ -252,7 +252,8 @@ def _end_workflow(
     workflow: Operation, definition: Definition, status: str, failed_step: str | None
 ) -> None:
     latest = latest_runs(runs_of(workflow))
-    error, reason = None, None
+    error: str | None = None
+    reason: str | None = None
     if status == Status.CANCELLED:
         reason, error = Reason.CANCELLED_BY_USER, "The workflow was cancelled."
     elif failed_step:

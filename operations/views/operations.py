@@ -66,7 +66,7 @@ class OperationViewSet(WorkspaceScopedViewSet):
         return super().get_queryset()
 
     @extend_schema(parameters=[OpenApiParameter(name) for name in FILTERS])
-    def list(self, request: Request) -> Response:  # type: ignore[override]
+    def list(self, request: Request) -> Response:
         return super().list(request)
 
     @extend_schema(

@@ -60,11 +60,11 @@ class WorkflowViewSet(WorkspaceScopedViewSet):
     @extend_schema(
         summary="List workflows", parameters=[OpenApiParameter(name) for name in FILTERS]
     )
-    def list(self, request: Request) -> Response:  # type: ignore[override]
+    def list(self, request: Request) -> Response:
         return super().list(request)
 
     @extend_schema(summary="One workflow with its steps", responses=WorkflowOut)
-    def retrieve(self, request: Request, pk: str) -> Response:  # type: ignore[override]
+    def retrieve(self, request: Request, pk: str) -> Response:
         workflow = self.get_object()
         workflow.step_runs = list(workflow.steps.order_by("id"))
         return Response(WorkflowOut(workflow).data)
