@@ -18,7 +18,7 @@ from accounts.roles import PERMISSIONS
 USER_PERMISSIONS = dict.fromkeys(("view", "add", "change", "delete"), "user_manage")
 
 
-class UserForm(forms.ModelForm[User]):
+class UserForm(forms.ModelForm):  # type: ignore[type-arg]  # takes none at run time
     """The password is asked for when a user is made; left empty later it stays."""
 
     password = forms.CharField(
@@ -67,7 +67,7 @@ class UserAdmin(ConsoleAdmin):
         self.message_user(request, f"{ended} lockouts ended.", messages.SUCCESS)
 
 
-class RoleForm(forms.ModelForm[Role]):
+class RoleForm(forms.ModelForm):  # type: ignore[type-arg]  # takes none at run time
     permissions = forms.MultipleChoiceField(
         choices=[(name, f"{name} - {known.sentence}") for name, known in PERMISSIONS.items()],
         widget=forms.CheckboxSelectMultiple,

@@ -37,6 +37,8 @@ class Kind(StrEnum):
 
 
 RUNNABLE_KINDS = tuple(kind for kind in Kind if kind is not Kind.WORKFLOW)
+KIND_CHOICES = [(kind.value, kind.value) for kind in Kind]
+STEP_KIND_CHOICES = [(kind.value, kind.value) for kind in RUNNABLE_KINDS]
 
 CHECK = ["?check_mode", "--check"]
 INFRA: list[str | list[str]] = ["--infra", "{workspace}"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from operations.commands import CONTROL, RUNNABLE_KINDS
+from operations.commands import CONTROL, STEP_KIND_CHOICES
 from operations.models import Cluster, InventoryItem, Operation, Server, Taskserv
 from provisioning.serializers import (
     StrictBooleanField,
@@ -172,7 +172,7 @@ class RetrySerializer(StrictSerializer):
 
 class StepSerializer(StrictSerializer):
     id = NameField()
-    kind = serializers.ChoiceField(choices=[kind.value for kind in RUNNABLE_KINDS])
+    kind = serializers.ChoiceField(choices=STEP_KIND_CHOICES)
     params = serializers.DictField(required=False, default=dict)
     depends_on = serializers.ListField(child=StrictCharField(max_length=63), required=False)
     timeout_seconds = StrictIntegerField(min_value=1, max_value=7 * 86400, required=False)

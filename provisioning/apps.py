@@ -9,6 +9,10 @@ from django.contrib.admin import apps as admin_apps
 class ConsoleConfig(admin_apps.SimpleAdminConfig):
     default_site = "accounts.console.ConsoleSite"
 
+    def ready(self) -> None:
+        super().ready()
+        self.module.autodiscover()  # type: ignore[union-attr]  # django.contrib.admin
+
 
 class ProvisioningConfig(AppConfig):
     name = "provisioning"

@@ -207,7 +207,11 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
-    "ENUM_NAME_OVERRIDES": {"OperationStatus": "operations.models.Operation.Status"},
+    "ENUM_NAME_OVERRIDES": {
+        "OperationStatus": "operations.models.Operation.Status",
+        "OperationKind": "operations.commands.KIND_CHOICES",
+        "StepKind": "operations.commands.STEP_KIND_CHOICES",
+    },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "provisioning.openapi.add_error_responses",

@@ -33,7 +33,7 @@ def prepare_state_dir(path: Path) -> Path:
 
 
 def read_or_create_secret(state_dir: Path, name: str) -> str:
-    """The secret `name`, made on first use: 256 random bits as text.
+    """The secret `name`, made on first use: 384 random bits as text.
 
     Two processes that start at once agree on one value: whoever links the file first wins.
     """
@@ -42,7 +42,7 @@ def read_or_create_secret(state_dir: Path, name: str) -> str:
         made = path.with_name(f".{name}.{os.getpid()}.{secrets.token_hex(4)}")
         descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(secrets.token_urlsafe(32))
+            file.write(secrets.token_urlsafe(48))
             file.flush()
             os.fsync(file.fileno())
         try:

@@ -12,7 +12,7 @@ from django.db.models.deletion import Collector
 from django.utils import timezone
 
 from accounts.models import User, Workspace
-from operations.commands import Kind
+from operations.commands import KIND_CHOICES
 
 
 def new_id() -> uuid.UUID:
@@ -69,7 +69,7 @@ class Operation(models.Model):
     FINAL: ClassVar[tuple[str, ...]] = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    kind = models.CharField(max_length=32, choices=[(kind.value, kind.value) for kind in Kind])
+    kind = models.CharField(max_length=32, choices=KIND_CHOICES)
     status = models.CharField(max_length=9, choices=Status, default=Status.PENDING)
     reason = models.CharField(max_length=20, choices=Reason, null=True, blank=True)  # noqa: DJ001 - null on the wire
     workspace = models.ForeignKey(

@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from operations import logs
+from operations.commands import KIND_CHOICES
 from operations.models import Operation
 from operations.serializers import OperationOut
 from operations.services import lifecycle
@@ -31,7 +32,7 @@ FILTERS = {
 }
 CHOICES = {
     "status": Operation.Status.values,
-    "kind": [key for key, _ in Operation._meta.get_field("kind").choices or ()],
+    "kind": [kind for kind, _ in KIND_CHOICES],
 }
 DEFAULT_LOG_BYTES = 256 * 1024
 MAX_LOG_BYTES = 4 * 1024 * 1024

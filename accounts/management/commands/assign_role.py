@@ -29,9 +29,8 @@ class Command(BaseCommand):
                     user=user, role=role, workspace=workspace
                 ).first()
                 if binding is None:
-                    raise CommandError(
-                        f"{RoleBinding(user=user, role=role, workspace=workspace)} not."
-                    )
+                    where = f"in {workspace}" if workspace else "everywhere"
+                    raise CommandError(f"{user} is not {role} {where}.")
                 services.delete_binding(binding=binding, actor=COMMAND_LINE)
                 self.stdout.write(f"{user} is {role} no more.")
                 return

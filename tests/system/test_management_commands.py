@@ -1,0 +1,219 @@
+"""The management commands: what they change, what they print, how they refuse."""
+
+from __future__ import annotations
+
+import io
+import os
+import sqlite3
+import stat
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.utils import timezone
+
+from accounts.actor import SYSTEM
+from accounts.models import AuditEvent, RefreshSession, RoleBinding, User, Workspace
+from operations.models import Operation, Server
+from operations.services.ending import Ending, end
+from tests.factories import bind, make_operation, make_user
+
+
+def run(*arguments: object, monkeypatch: pytest.MonkeyPatch | None = None, stdin: str = "") -> str:
+    if monkeypatch:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+    out = io.StringIO()
+    call_command(*[str(argument) for argument in arguments], stdout=out)
+    return out.getvalue().strip()
+
+
+def test_create_user_makes_a_user_with_a_role(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = run(
+        "create_user",
+        "bob",
+        "--role",
+        "operator",
+        "--workspace",
+        "production",
+        monkeypatch=monkeypatch,
+        stdin="a-long-password\n",
+    )
+
+    assert said == "Created the user bob as Operator."
+    assert User.objects.get(username="bob").check_password("a-long-password")
+    assert RoleBinding.objects.get(user__username="bob").workspace == workspace
+    assert AuditEvent.objects.get(event="user.created").actor_name == "command-line"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "sentence"),
+    [
+        (("create_user", ".bob"), "a-long-password\n", "username: must begin with"),
+        (("create_user", "bob"), "short\n", "password: This password is too short."),
+        (("create_user", "bob"), "", "Give the password on standard input."),
+        (("create_user", "bob", "--role", "King"), "a-long-password\n", "no role named 'King'"),
+        (("create_user", "VICTOR"), "a-long-password\n", "exists"),
+        (("set_password", "nobody"), "a-long-password\n", "There is no user named 'nobody'."),
+        (("assign_role", "victor", "Viewer"), "", "victor is Viewer everywhere already."),
+        (("assign_role", "victor", "Admin", "--remove"), "", "victor is not Admin everywhere."),
+        (("assign_role", "victor", "Admin", "--workspace", "x"), "", "no workspace named 'x'"),
+        (("prune", "--operations-days", "-1"), "", "--operations-days is -1"),
+        (("run_operation", "server_create", "--workspace", "none"), "", "no workspace named"),
+    ],
+)
+def test_a_refusal_is_one_sentence_and_changes_nothing(
+    viewer: User,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    stdin: str,
+    sentence: str,
+) -> None:
+    before = (User.objects.count(), RoleBinding.objects.count())
+
+    with pytest.raises((CommandError, SystemExit)) as refused:
+        run(*arguments, monkeypatch=monkeypatch, stdin=stdin)
+
+    assert sentence in str(refused.value)
+    assert (User.objects.count(), RoleBinding.objects.count()) == before
+
+
+def test_set_password_ends_the_sessions(viewer: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("set_password", "victor", monkeypatch=monkeypatch, stdin="another-password\n")
+
+    user = User.objects.get(pk=viewer.pk)
+    assert user.check_password("another-password")
+    assert user.token_version == viewer.token_version + 1
+
+
+def test_assign_role_gives_and_takes(viewer: User) -> None:
+    assert run("assign_role", "victor", "operator") == "victor is Operator everywhere."
+    assert run("assign_role", "victor", "Operator", "--remove") == "victor is Operator no more."
+
+    assert [b.role.name for b in RoleBinding.objects.filter(user=viewer)] == ["Viewer"]
+
+
+def test_assign_role_keeps_the_last_admin(admin: User) -> None:
+    with pytest.raises(CommandError, match="last active Admin"):
+        run("assign_role", "alice", "Admin", "--remove")
+
+
+def ended(workspace: Workspace, days: int) -> Operation:
+    operation = make_operation(workspace)
+    end(Operation.objects.filter(pk=operation.pk), operation, Ending("failed", "exit", 1))
+    Operation.objects.filter(pk=operation.pk).update(
+        finished_at=timezone.now() - timedelta(days=days)
+    )
+    return operation
+
+
+def test_prune_deletes_what_is_old_and_nothing_else(workspace: Workspace) -> None:
+    old, young, waiting = ended(workspace, 91), ended(workspace, 89), make_operation(workspace)
+    old.log.create(stream="stdout", offset=0, stream_offset=0, data=b"x")
+    AuditEvent.objects.update(occurred_at=timezone.now() - timedelta(days=366))
+    events = AuditEvent.objects.count()
+
+    dry = run("prune", "--dry-run")
+    said = run("prune")
+
+    assert dry == f"Would delete 1 operations, {events} audit events, 0 expired sessions."
+    assert said == f"Deleted 1 operations, {events} audit events, 0 expired sessions."
+    assert set(Operation.objects.all()) == {young, waiting}
+    assert {event.event for event in AuditEvent.objects.all()} == {
+        "operation.pruned",
+        "audit.pruned",
+    }
+
+
+def test_prune_keeps_a_workflow_until_it_has_ended(workspace: Workspace) -> None:
+    workflow = make_operation(workspace)
+    step = ended(workspace, 100)
+    Operation.objects.filter(pk=step.pk).update(workflow=workflow)
+
+    run("prune")
+
+    assert Operation.objects.filter(pk=step.pk).exists()
+
+
+def test_prune_forgets_expired_sessions(viewer: User) -> None:
+    gone = timezone.now() - timedelta(seconds=1)
+    RefreshSession.objects.create(user=viewer, family=os.urandom(16).hex(), expires_at=gone)
+
+    assert run("prune").endswith("1 expired sessions.")
+    assert not RefreshSession.objects.exists()
+
+
+def test_show_config_masks_secrets_and_says_where_values_come_from() -> None:
+    rows = {line.split()[0]: line for line in run("show_config").splitlines()}
+
+    assert "default" in rows["server.port"]
+    assert "8083" in rows["server.port"]
+    assert "environment PROVISIONING_STATE_DIR" in rows["state_dir"]
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="NOT RUN on PostgreSQL: pg_dump does it")
+def test_backup_is_a_complete_private_copy(tmp_path: Path) -> None:
+    make_user("in-the-backup")
+    target = tmp_path / "copy.sqlite3"
+
+    said = run("backup", target)
+
+    assert said.startswith(f"Wrote {target} (")
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    with sqlite3.connect(target) as copy:
+        names = [row[0] for row in copy.execute("SELECT username FROM accounts_user")]
+    assert names == ["in-the-backup"]
+    with pytest.raises(CommandError, match="exists"):
+        run("backup", target)
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+def test_run_operation_runs_here_and_ends_with_the_clis_exit_code(
+    fake_cli: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Workspace.objects.create(name="production")
+    arguments = ["run_operation", "server_create", "--workspace", "production", "--param", "plan=p"]
+    arguments += ["--param", "provider=q", "--param"]
+
+    call_command(*arguments, "hostname=ok-1")
+    assert "working on ok-1" in capfd.readouterr().out
+    with pytest.raises(SystemExit) as failed:
+        call_command(*arguments, "hostname=fail-42-x")
+
+    assert failed.value.code == 42
+    assert "half way" in capfd.readouterr().out
+    assert [op.status for op in Operation.objects.order_by("id")] == ["completed", "failed"]
+    assert Server.objects.get().hostname == "ok-1"
+
+
+def test_run_operation_checks_its_parameters(workspace: Workspace) -> None:
+    with pytest.raises(CommandError, match="hostname: '-x' is no host name"):
+        call_command(
+            "run_operation", "server_delete", "--workspace", "production", "--param", "hostname=-x"
+        )
+    assert not Operation.objects.exists()
+
+
+def test_sync_inventory_reports_what_it_saw(fake_cli: Path, workspace: Workspace) -> None:
+    assert run("sync_inventory") == "0 items seen, 0 removed, 0 lists not usable."
+
+
+def test_sync_inventory_fails_loudly_without_a_cli(
+    settings: pytest.FixtureRequest, workspace: Workspace
+) -> None:
+    settings.CLI_PATH = "/nonexistent"  # type: ignore[attr-defined]
+
+    with pytest.raises(CommandError, match="not usable"):
+        run("sync_inventory")
+
+
+def test_the_system_acts_without_a_user(workspace: Workspace) -> None:
+    make_operation(workspace, SYSTEM)
+    bind(make_user(), "Viewer")
+
+    assert AuditEvent.objects.get(event="operation.submitted").actor is None
