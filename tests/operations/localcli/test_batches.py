@@ -67,6 +67,9 @@ def test_steps_run_in_the_order_of_their_dependencies(tmp_path: Path) -> None:
     assert batch["id"].startswith("bat-")
     assert (batch["name"], batch["status"]) == ("a batch", "completed")
     assert set(statuses(batch).values()) == {"completed"}
+    assert batch.keys() == {"id", "name", "status", "created_at", "finished_at", "steps"}
+    step_keys = {"id", "kind", "status", "attempts", "exit_code", "error"}
+    assert all(each.keys() == step_keys for each in batch["steps"])
     for noun in ("batch", "workflow"):
         assert cli.run(noun, "status", batch["id"]).result == batch
         assert cli.run(noun, "list").result == [batch]
@@ -105,9 +108,7 @@ def test_a_toml_file_is_a_batch_too(tmp_path: Path) -> None:
 
 def test_settings_of_a_step_reach_its_script_and_no_file_or_argv(tmp_path: Path) -> None:
     cli = with_taskservs(tmp_path, "a")
-    look = (
-        '#!/bin/sh\nprintf %s "$TASKSERV_SETTINGS" > "$GIVEN"\ncat /proc/[0-9]*/cmdline > "$SEEN"\n'
-    )
+    look = '#!/bin/sh\nprintf %s "$TASKSERV_SETTINGS" > "$GIVEN"\ncat /proc/[0-9]*/cmdline > "$SEEN"; true\n'
     cli.write("taskservs/a/install.sh", look)
     given, seen = tmp_path / "given", tmp_path / "seen"
     cli.environment.update(GIVEN=str(given), SEEN=str(seen))

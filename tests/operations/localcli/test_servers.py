@@ -97,6 +97,7 @@ def test_many_servers_without_an_address_can_stand_for_this_host(tmp_path: Path)
     first, second = cli.create_server("web-01"), cli.create_server("web-02")
     assert first["ip_address"] == second["ip_address"] == "127.0.0.1"
     assert first["id"] != second["id"]
+    assert cli.create_server("web-03", "--address", "127.0.0.1")["hostname"] == "web-03"
 
 
 def test_another_provider_is_refused_with_what_to_configure(tmp_path: Path) -> None:
