@@ -18,6 +18,7 @@ from accounts import audit
 from accounts.actor import actor_of
 from accounts.events import Event
 from provisioning import errors
+from provisioning.formats import JSONRenderer
 
 log = logging.getLogger("provisioning.api")
 
@@ -41,9 +42,9 @@ def handle(error: Exception, context: dict[str, Any]) -> Response:
         ),
         status=product_error.status,
     )
-    # The body is ours whatever the client accepts; a 406 would else have no renderer.
-    request.accepted_renderer = request.parser_context["view"].renderer_classes[0]()
-    request.accepted_media_type = request.accepted_renderer.media_type
+    # The body is JSON, also where the view speaks another format.
+    request.accepted_renderer = JSONRenderer()
+    request.accepted_media_type = JSONRenderer.media_type
     if product_error.status == 401:
         response["WWW-Authenticate"] = 'Bearer realm="api"'
     if product_error.retry_after_seconds is not None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import orjson
 from rest_framework.exceptions import ParseError
+from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+from rest_framework.utils.mediatypes import media_type_matches
 
 from provisioning.errors import Invalid
 
@@ -43,6 +46,20 @@ def _refuse_null_characters(value: object, path: str) -> None:
     elif isinstance(value, list):
         for index, item in enumerate(value):
             _refuse_null_characters(item, f"{path}[{index}]")
+
+
+class FirstRenderer(BaseContentNegotiation):
+    """Each view speaks one format; an Accept header that names another is no reason to refuse."""
+
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
+        wanted = request.content_type or ""
+        return next((p for p in parsers if media_type_matches(p.media_type, wanted)), None)
+
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        first = next(iter(renderers))
+        return first, first.media_type
 
 
 class JSONRenderer(BaseRenderer):

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import connection
-from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
-from django.views.decorators.http import require_safe
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
 
+from accounts.permissions import PUBLIC
 from operations import cli
 from operations.models import Runner
 from provisioning import __version__
@@ -19,22 +24,45 @@ from provisioning import __version__
 MIN_FREE_BYTES = 100 * 1024 * 1024
 
 
-@require_safe
-def live(request: HttpRequest) -> JsonResponse:
-    """`{"status": "healthy"}` while this process answers; it looks at nothing else."""
-    return JsonResponse({"status": "healthy", "version": __version__})
+class HealthOut(serializers.Serializer[Any]):
+    status = serializers.CharField()
+    version = serializers.CharField()
 
 
-@require_safe
-def ready(request: HttpRequest) -> JsonResponse:
+class ReadyOut(serializers.Serializer[Any]):
+    status = serializers.ChoiceField(choices=["ready", "unavailable"])
+    checks = serializers.DictField(
+        child=serializers.CharField(), help_text="`ok`, or a sentence that says what is wrong."
+    )
+
+
+class PublicView(APIView):
+    """Whatever the Authorization header says is not looked at."""
+
+    http_method_names: ClassVar[list[str]] = ["get", "head"]  # type: ignore[misc]
+    authentication_classes = ()
+    required_permissions: ClassVar[dict[str, str]] = {"get": PUBLIC}
+
+
+class LiveView(PublicView):
+    """Healthy while this process answers; it looks at nothing else."""
+
+    @extend_schema(summary="Liveness", responses=HealthOut, auth=[])
+    def get(self, request: Request) -> Response:
+        return Response({"status": "healthy", "version": __version__})
+
+
+class ReadyView(PublicView):
     """200 when work would be done, 503 with the reasons when not."""
-    checks = {name: check() for name, check in CHECKS.items()}
-    problems = {name: problem for name, problem in checks.items() if problem}
-    body = {
-        "status": "unavailable" if problems else "ready",
-        "checks": {name: problem or "ok" for name, problem in checks.items()},
-    }
-    return JsonResponse(body, status=503 if problems else 200)
+
+    @extend_schema(summary="Readiness", responses={200: ReadyOut, 503: ReadyOut}, auth=[])
+    def get(self, request: Request) -> Response:
+        checks = {name: check() or "ok" for name, check in CHECKS.items()}
+        is_ready = set(checks.values()) == {"ok"}
+        return Response(
+            {"status": "ready" if is_ready else "unavailable", "checks": checks},
+            status=200 if is_ready else 503,
+        )
 
 
 def database_problem() -> str | None:

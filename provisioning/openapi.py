@@ -36,7 +36,7 @@ class Schema(AutoSchema):
         return text
 
     def get_auth(self) -> list[dict[str, list[str]]]:
-        return [] if self._needed() == PUBLIC else [{"accessToken": []}]
+        return [] if self._needed() == PUBLIC else list(super().get_auth())
 
     def _needed(self) -> str | None:
         required: dict[str, str] = getattr(self.view, "required_permissions", {})

@@ -16,9 +16,16 @@ PR_SET_PDEATHSIG = 1  # prctl(2)
 RESTART_PAUSE_SECONDS = 2.0
 
 
-def die_with_parent(number: signal.Signals = signal.SIGTERM) -> None:
-    """Have the kernel send us this signal when our parent dies, however it dies."""
+def die_with_parent(
+    number: signal.Signals = signal.SIGTERM, *, expected_parent: int | None = None
+) -> None:
+    """Have the kernel send us this signal when our parent dies, however it dies.
+
+    A parent that is gone already (we have another than `expected_parent`) sends none: then we end now.
+    """
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(number))
+    if expected_parent is not None and os.getppid() != expected_parent:
+        sys.exit(f"The process {expected_parent} that started this one has ended.")
 
 
 class Part:
@@ -32,7 +39,7 @@ class Part:
 
     def _start(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, str(MANAGE), self.name, "--supervised"],
+            [sys.executable, str(MANAGE), self.name, "--supervised-by", str(os.getpid())],
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )

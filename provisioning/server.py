@@ -32,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         prepare(config.current().values)
     except ConfigError as error:
         sys.exit(f"provisioning-server: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
     run(config.current().values)
 
 

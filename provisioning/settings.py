@@ -182,6 +182,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.RequiredPermission"],
     "DEFAULT_PARSER_CLASSES": ["provisioning.formats.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["provisioning.formats.JSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "provisioning.formats.FirstRenderer",
     "DEFAULT_PAGINATION_CLASS": "provisioning.pagination.KeysetPagination",
     "DEFAULT_SCHEMA_CLASS": "provisioning.openapi.Schema",
     "EXCEPTION_HANDLER": "provisioning.exception_handler.handle",

@@ -10,8 +10,8 @@ from provisioning import health, views
 
 urlpatterns = [
     path("", RedirectView.as_view(url="/admin/")),
-    path("health", health.live, name="health"),
-    path("health/ready", health.ready, name="ready"),
+    path("health", health.LiveView.as_view(), name="health"),
+    path("health/ready", health.ReadyView.as_view(), name="ready"),
     path("v1/version", views.VersionView.as_view(), name="version"),
     path("v1/metrics", views.MetricsView.as_view(), name="metrics"),
     path("v1/openapi.json", views.OpenApiView.as_view(), name="openapi"),

@@ -35,6 +35,7 @@ class InventoryViewSet(WorkspaceScopedViewSet):
     """Read from our tables; create and delete launch operations."""
 
     lookup_field = "uid"
+    lookup_url_kwarg = "id"
     lookup_value_regex = "[a-z]{3}-[a-z0-9]{6,40}"
     create_kind: ClassVar[Kind]
     delete_kind: ClassVar[Kind]
@@ -55,7 +56,7 @@ class InventoryViewSet(WorkspaceScopedViewSet):
             )
         )
 
-    def destroy(self, request: Request, uid: str) -> Response:
+    def destroy(self, request: Request, id: str) -> Response:
         item = self.get_object()
         params = {name: value for name in self.key_fields if (value := getattr(item, name))}
         return accepted(
@@ -65,7 +66,7 @@ class InventoryViewSet(WorkspaceScopedViewSet):
         )
 
     @action(detail=True, methods=["get"])
-    def status(self, request: Request, uid: str) -> Response:
+    def status(self, request: Request, id: str) -> Response:
         item, observed_at, source = sync.observe(self.get_object())
         body: dict[str, Any] = dict(self.get_serializer(item).data)
         return Response(body | {"observed_at": observed_at, "source": source})

@@ -15,12 +15,12 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--supervised", action="store_true", help="end when the process that started this ends"
+            "--supervised-by", type=int, metavar="PID", help="end when that parent process ends"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["supervised"]:
-            die_with_parent()
+        if parent := options["supervised_by"]:
+            die_with_parent(expected_parent=parent)
         # Every process that django-q2 forks dies with its parent, so that none is left behind when
         # one of them is killed. The CLI is started by vfork, which does not pass here.
         os.register_at_fork(after_in_child=lambda: die_with_parent(signal.SIGKILL))
