@@ -7,8 +7,9 @@ import math
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
-from django.db import OperationalError
+from django.db import IntegrityError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from rest_framework import exceptions
 from rest_framework.request import Request
@@ -17,6 +18,7 @@ from rest_framework.response import Response
 from accounts import audit
 from accounts.actor import actor_of
 from accounts.events import Event
+from accounts.models import User
 from provisioning import errors
 from provisioning.formats import JSONRenderer
 
@@ -27,6 +29,9 @@ def handle(error: Exception, context: dict[str, Any]) -> Response:
     """DRF's EXCEPTION_HANDLER. Unknown exceptions answer a plain 500; the traceback goes to the log."""
     request: Request = context["request"]
     product_error = translate(error)
+    if (product_error.status == 403 or isinstance(error, IntegrityError)) and was_deleted(request):
+        request.user = AnonymousUser()
+        product_error = errors.Unauthorized("The access token has been revoked: log in again.")
     if product_error.status in (401, 403):
         record_refusal(request, product_error)
     if product_error.status >= 500:
@@ -52,6 +57,13 @@ def handle(error: Exception, context: dict[str, Any]) -> Response:
     if isinstance(error, exceptions.MethodNotAllowed):
         response["Allow"] = ", ".join(context["view"].allowed_methods)
     return response
+
+
+def was_deleted(request: Request) -> bool:
+    """Whether another process deleted this person while the cache of this one still knew him: then no
+    row that names him can be written, neither of his act nor of its refusal."""
+    user = request.user
+    return isinstance(user, User) and not User.objects.filter(pk=user.pk).exists()
 
 
 def translate(error: Exception) -> errors.ProductError:

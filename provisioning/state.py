@@ -32,6 +32,17 @@ def prepare_state_dir(path: Path) -> Path:
     return path
 
 
+def make_private(path: Path) -> None:
+    """Make an empty file (0600) where there is none: SQLite gives its log files the same mode."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise ConfigError(
+            f"the database file {path} cannot be written ({error.strerror}): "
+            "set database.url to a file of yours"
+        ) from None
+
+
 def read_or_create_secret(state_dir: Path, name: str) -> str:
     """The secret `name`, made on first use: 384 random bits as text.
 
