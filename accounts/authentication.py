@@ -14,6 +14,7 @@ from typing import Any
 
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from accounts import tokens
@@ -31,6 +32,14 @@ class AccessTokenAuthentication(BaseAuthentication):
     """`Authorization: Bearer <access token>`. `request.auth` is the token's payload."""
 
     def authenticate(self, request: Request) -> tuple[User, dict[str, Any]] | None:
+        try:
+            return self._authenticate(request)
+        except Unauthorized as error:
+            # Only after an exception of its own does DRF take the request for anonymous; after any
+            # other, whoever asks for `request.user` would raise it again.
+            raise AuthenticationFailed(error.message) from None
+
+    def _authenticate(self, request: Request) -> tuple[User, dict[str, Any]] | None:
         header = request.META.get("HTTP_AUTHORIZATION", "")
         if not header:
             return None

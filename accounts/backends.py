@@ -18,7 +18,10 @@ class RoleBackend:
     ) -> User | None:
         """The active user with this name and password. An unknown name, an inactive user and a wrong
         password cost the same one hash, so that timing tells nothing apart."""
-        user = User.objects.filter(username__iexact=username).first()
+        # Names are ASCII. To a database a name with a long s (U+017F) can be a spelling of another,
+        # which the lockout would not count as the same.
+        found = User.objects.filter(username__iexact=username) if username.isascii() else None
+        user = found.first() if found is not None else None
         if user is None:
             User().set_password(password)
             return None

@@ -97,8 +97,14 @@ def refresh(*, refresh_token: str, actor: Actor) -> dict[str, Any]:
 
 def _rotate(session_id: uuid.UUID, actor: Actor) -> dict[str, Any] | None:
     now = timezone.now()
+    # No join: Django would update by a subselect, and PostgreSQL, when it has waited for another
+    # refresh, looks again at the row's own columns only; both would succeed.
     live = RefreshSession.objects.filter(
-        pk=session_id, spent_at=None, revoked_at=None, expires_at__gt=now, user__is_active=True
+        pk=session_id,
+        spent_at=None,
+        revoked_at=None,
+        expires_at__gt=now,
+        user__in=User.objects.filter(is_active=True),
     )
     won = live.update(spent_at=now)
     session = RefreshSession.objects.select_related("user").filter(pk=session_id).first()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from rest_framework_simplejwt.exceptions import TokenError
@@ -51,6 +52,6 @@ def _parse(kind: type[Token], raw: bytes | str, name: str) -> dict[str, Any]:
     except TokenError as error:
         problem = "has expired" if "expired" in str(error).lower() else "is not valid"
         raise Unauthorized(f"{name} {problem}: log in again.") from None
-    if not isinstance(payload.get("sub"), str) or not payload["sub"].isdigit():
+    if not re.fullmatch(r"[0-9]{1,18}", str(payload.get("sub"))):
         raise Unauthorized(f"{name} is not valid: log in again.")
     return dict(payload)
