@@ -9,6 +9,8 @@ when they are taken: a job that kills its worker is not delivered again.
 from __future__ import annotations
 
 import contextlib
+import logging
+import time
 import uuid
 
 from django.conf import settings
@@ -20,8 +22,11 @@ from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 
 from operations import machine, runner, wake
+from operations.models import Runner
 from operations.runner.signals import stop_wanted
 from operations.services import lifecycle
+
+log = logging.getLogger("provisioning.worker")
 
 RUN_PENDING = "operations.tasks.run_pending"
 # After a nudge: time for a turn to take the host's lock before another one is made.
@@ -42,19 +47,25 @@ class TableBroker(Broker):  # type: ignore[misc]  # django-q2 is untyped
         return int(row.pk)
 
     def dequeue(self) -> list[tuple[object, str]] | None:
+        """One job, or None after a wait. A database that is away is no error here: django-q2 would
+        answer one by ten seconds of silence."""
+        try:
+            return self._dequeue()
+        except (DatabaseError, OSError) as error:
+            log.warning("the queue cannot be read, trying again: %s", error)
+            self._reconnect()
+            time.sleep(settings.QUEUE_POLL_SECONDS)
+        return None
+
+    def _dequeue(self) -> list[tuple[object, str]] | None:
         if self._listener is None:
             self._listener = wake.listen()
         if self._has_nudged:
             self._has_nudged = False
             wake.wait(self._listener, NUDGE_PAUSE_SECONDS)
-        try:
-            found = self._take_job() or self._nudge()
-            if found:
-                return [found]
-            wake.wait(self._listener, settings.QUEUE_POLL_SECONDS)
-        except (DatabaseError, OSError):
-            self._reconnect()
-            raise
+        if found := self._take_job() or self._nudge():
+            return [found]
+        wake.wait(self._listener, settings.QUEUE_POLL_SECONDS)
         return None
 
     def _take_job(self) -> tuple[object, str] | None:
@@ -111,7 +122,19 @@ class TableBroker(Broker):  # type: ignore[misc]  # django-q2 is untyped
 
 def has_work() -> bool:
     """Whether a turn on this host would find something: to adopt, or to claim within the limit."""
-    running = lifecycle.running()
-    if running.filter(host_id=machine.host_id()).exists():
+    if lifecycle.running().filter(host_id=machine.host_id()).exclude(runner__in=_live()).exists():
         return True
-    return lifecycle.claimable().exists() and running.count() < settings.MAX_CONCURRENT_OPERATIONS
+    return (
+        lifecycle.claimable().exists()
+        and lifecycle.running().count() < settings.MAX_CONCURRENT_OPERATIONS
+    )
+
+
+def _live() -> list[uuid.UUID]:
+    """The runners of this host that are at work: one that was killed is known at once, before its
+    lease ends."""
+    return [
+        found.pk
+        for found in Runner.objects.filter(host_id=machine.host_id(), boot_id=machine.boot_id())
+        if found.is_alive and machine.is_same_process(found.pid, found.pid_started)
+    ]

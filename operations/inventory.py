@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from django.db.models import CharField
 from django.utils import timezone
 
 from accounts.models import Workspace
@@ -68,12 +69,20 @@ def apply_result(operation: Operation) -> None:
 
 
 def rows_of(model: type[InventoryItem], workspace_id: int, values: Mapping[str, Any]) -> Any:
-    keys = {name: text(values.get(name), 253) for name in KEYS[model]}
+    keys = {name: column(model, name, values.get(name)) for name in KEYS[model]}
     return model._default_manager.filter(workspace_id=workspace_id, **keys)
 
 
 def text(value: object, limit: int = 63) -> str:
     return value[:limit] if isinstance(value, str) else ""
+
+
+def column(model: type[InventoryItem], name: str, value: object) -> str:
+    """As much of a text as its column holds: PostgreSQL refuses more."""
+    field = model._meta.get_field(name)
+    assert isinstance(field, CharField)
+    assert field.max_length
+    return text(value, field.max_length)
 
 
 def write_item(
@@ -83,11 +92,11 @@ def write_item(
     operation: Operation | None = None,
 ) -> InventoryItem | None:
     """Insert or update one item; None for values that do not name one."""
-    keys = {name: text(values.get(name), 253) for name in KEYS[model]}
+    keys = {name: column(model, name, values.get(name)) for name in KEYS[model]}
     if not keys[KEYS[model][0]]:
         return None
     columns: dict[str, Any] = {
-        name: text(values[name], 253 if name == "ip_address" else 63)
+        name: column(model, name, values[name])
         for name in FIELDS[model]
         if isinstance(values.get(name), str)
     }

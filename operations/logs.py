@@ -33,6 +33,7 @@ class LogWriter:
     positions: dict[str, int] = field(default_factory=dict)
     total: int = 0
     is_full: bool = False
+    is_in_doubt: bool = False
 
     def resume(self) -> None:
         """Go on where the database ends."""
@@ -45,6 +46,7 @@ class LogWriter:
         self.positions = {row["stream"]: row["length"] for row in lengths}
         self.total = sum(self.positions.values())
         self.is_full = self.total >= self.max_bytes
+        self.is_in_doubt = False
 
     def has_news(self) -> bool:
         """Two stat calls, no read."""
@@ -54,6 +56,8 @@ class LogWriter:
 
     def copy(self, token: int) -> None:
         """Take what was added since. Writes nothing when the lease is another's by now."""
+        if self.is_in_doubt:
+            self.resume()
         pieces = list(self._read_new())
         if not pieces:
             return
@@ -65,7 +69,10 @@ class LogWriter:
             )
             if not holds_lease:
                 return
+            # Until the commit is confirmed: a connection may break after it and before its answer.
+            self.is_in_doubt = True
             OperationLog.objects.bulk_create(pieces)
+        self.is_in_doubt = False
         for piece in pieces:
             self.positions[piece.stream] = piece.stream_offset + len(piece.data)
             self.total = piece.offset + len(piece.data)
@@ -74,7 +81,7 @@ class LogWriter:
     def _size(self, stream: str) -> int:
         try:
             return os.stat(self.directory / stream).st_size
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return 0
 
     def _read_new(self) -> Iterator[OperationLog]:

@@ -109,11 +109,14 @@ def boot_id() -> str:
 @functools.cache
 def host_id() -> str:
     """The random name of this state directory: two machines of one host name stay two."""
-    path = settings.STATE_DIR / "host_id"
-    with contextlib.suppress(FileExistsError):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(str(uuid.uuid4()))
+    path = Path(settings.STATE_DIR) / "host_id"
+    if not path.exists():
+        # Web and worker start at once: the name appears whole, or not at all.
+        made = path.with_name(f".host_id.{uuid.uuid4().hex}")
+        made.write_text(str(uuid.uuid4()), encoding="ascii")
+        with contextlib.suppress(FileExistsError):
+            os.link(made, path)
+        made.unlink()
     return path.read_text(encoding="ascii").strip()
 
 

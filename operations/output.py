@@ -13,6 +13,7 @@ ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 MAX_SENTENCE = 1000
 MAX_RESULT_BYTES = 1024 * 1024
+MAX_DEPTH = 100
 
 
 @dataclass(frozen=True)
@@ -31,14 +32,31 @@ def read_document(stdout: bytes) -> Any:
     if not text or len(text) > MAX_RESULT_BYTES:
         text = text[-MAX_RESULT_BYTES:].rpartition(b"\n")[2]
     try:
-        return orjson.loads(text)
+        document = orjson.loads(text)
     except orjson.JSONDecodeError:
-        pass
-    try:
-        last = orjson.loads(text.rpartition(b"\n")[2])
-    except orjson.JSONDecodeError:
-        return None
-    return last if isinstance(last, dict) else None
+        try:
+            document = orjson.loads(text.rpartition(b"\n")[2])
+        except orjson.JSONDecodeError:
+            return None
+        if not isinstance(document, dict):
+            return None
+    return document if is_flat_enough(document) else None
+
+
+def is_flat_enough(document: object) -> bool:
+    """At most MAX_DEPTH levels; iterative, so that depth costs no stack. Deeper ones end the
+    recursion of whoever writes them: Python's, SQLite's (1000) or a client's."""
+    level: list[object] = [document]
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for item in level
+            if isinstance(item, dict | list)
+            for child in (item.values() if isinstance(item, dict) else item)
+        ]
+        if not level:
+            return True
+    return not any(isinstance(item, dict | list) for item in level)
 
 
 def read_report(stdout: bytes, stderr: bytes) -> Report:

@@ -114,21 +114,23 @@ def _send_one(sender: socket.socket, directory: int, name: str) -> None:
 
 
 class NotifyListener:
-    """A connection of its own that has said LISTEN."""
+    """A connection of its own that has said LISTEN. Raises django.db.Error like any other."""
 
     def __init__(self) -> None:
         params = connection.get_connection_params()
         for name in ("cursor_factory", "context", "prepare_threshold"):
             params.pop(name, None)
-        self._connection = psycopg.connect(**params, autocommit=True)
-        self._connection.execute(f"LISTEN {CHANNEL}")
+        with connection.wrap_database_errors:
+            self._connection = psycopg.connect(**params, autocommit=True)
+            self._connection.execute(f"LISTEN {CHANNEL}")
 
     def fileno(self) -> int:
         return self._connection.fileno()
 
     def drain(self) -> None:
-        for _ in self._connection.notifies(timeout=0):
-            pass
+        with connection.wrap_database_errors:
+            for _ in self._connection.notifies(timeout=0):
+                pass
 
     def close(self) -> None:
         self._connection.close()

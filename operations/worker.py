@@ -47,7 +47,6 @@ class Worker:
     def run(self) -> None:
         """Until SIGTERM or SIGINT; a second one hurries."""
         self.start_cluster()
-        self.take_signals()
         while not self.stop.wait(HEARTBEAT_SECONDS if self.row else 0):
             try:
                 self.beat()
@@ -69,7 +68,12 @@ class Worker:
     def start_cluster(self) -> None:
         """Fork django-q2. Its processes die with us: see `die_with_parent` in the command."""
         connections.close_all()
+        # Its constructor takes the signals: a stop that comes while it starts is for us.
+        signals_of_ours = {signal.SIGTERM, signal.SIGINT}
+        signal.pthread_sigmask(signal.SIG_BLOCK, signals_of_ours)
         self.cluster = Cluster()
+        self.take_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals_of_ours)
         self.cluster.start()
 
     def beat(self) -> None:
@@ -91,7 +95,6 @@ class Worker:
         kill_cluster()
         time.sleep(RESTART_PAUSE_SECONDS)
         self.start_cluster()
-        self.take_signals()
 
     def end(self) -> None:
         """Start nothing more, give what runs a grace, leave the rest to the next worker."""

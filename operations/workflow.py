@@ -196,12 +196,16 @@ def decide(
     latest = latest_runs(runs)
     if is_cancelled:
         return _cancel(runs)
-    if again := _retries(definition, latest):
-        return list(again)
+    again = _retries(definition, latest)
+    tried_again = {retry.step.id for retry in again}
     rolls_back = any(
-        _is_failed(run) and definition.step(run.step_id).on_failure == "rollback"
+        _is_failed(run)
+        and run.step_id not in tried_again
+        and definition.step(run.step_id).on_failure == "rollback"
         for run in latest.values()
     )
+    if again and not rolls_back:
+        return list(again)
     if skipped := _skips(definition, latest, everything=rolls_back):
         return list(skipped)
     if started := _starts(definition, latest):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,7 @@ from accounts.models import User, Workspace
 from accounts.sessions import _open_session
 from accounts.tokens import issue_pair
 from tests.factories import bind, make_user, make_workspace
-
-FAKE_CLI = Path(__file__).parent / "operations" / "data" / "fake_cli.py"
+from tests.processes import install_fake_cli
 
 
 @pytest.fixture(autouse=True)
@@ -83,8 +81,7 @@ def api() -> Callable[[User | None], APIClient]:
 @pytest.fixture
 def fake_cli(settings: Any, tmp_path: Path) -> Path:
     """The CLI is `tests/operations/data/fake_cli.py`, its journal is in `tmp_path`."""
-    FAKE_CLI.chmod(FAKE_CLI.stat().st_mode | stat.S_IXUSR)
-    settings.CLI_PATH = str(FAKE_CLI)
+    settings.CLI_PATH = str(install_fake_cli(tmp_path))
     settings.WORKSPACE_ROOT = tmp_path / "workspaces"
     settings.CLI_ENVIRONMENT = {
         **settings.CLI_ENVIRONMENT,

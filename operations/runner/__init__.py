@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator
 
 from django.conf import settings
@@ -20,19 +21,26 @@ from operations.runner.turn import Turn, register
 
 
 @contextlib.contextmanager
-def host_lock() -> Iterator[bool]:
+def host_lock(patience_seconds: float = 0.0) -> Iterator[bool]:
     """One turn at a time on a host: yields whether this process got the lock. The kernel frees it
-    with the process, however that ends."""
+    with the process, however that ends. `patience_seconds` outlasts those who only look."""
     descriptor = os.open(settings.STATE_DIR / "runner.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
+        yield _try_lock(descriptor, time.monotonic() + patience_seconds)
+    finally:
+        os.close(descriptor)
+
+
+def _try_lock(descriptor: int, deadline: float) -> bool:
+    while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            yield False
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.005)
         else:
-            yield True
-    finally:
-        os.close(descriptor)
+            return True
 
 
 def is_running_here() -> bool:
@@ -41,14 +49,15 @@ def is_running_here() -> bool:
         return not is_free
 
 
-def run_turn() -> None:
-    """Run what there is, unless another turn on this host does already."""
-    with host_lock() as is_held:
+def run_turn(*, linger: float = 0.0) -> None:
+    """Run what there is, unless another turn on this host does already; then wait `linger` seconds
+    for more."""
+    with host_lock(patience_seconds=0.05) as is_held:
         if not is_held:
             return
         runner = register(Runner.Role.TURN)
         try:
-            Turn(runner).run()
+            Turn(runner, linger=linger).run()
         finally:
             runner.delete()
     # Work that came while we were closing: whoever listens looks again, now that the lock is free.

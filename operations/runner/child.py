@@ -112,14 +112,15 @@ class Child:
         """Begin to end the process group; the first reason stays."""
         if self.stopping is None:
             self.stop_reason = reason
-            leader = self.launched.pid if self.launched else None
+            leader = files.leader_of(self.launched) if self.launched else None
             grace = settings.CANCEL_GRACE_SECONDS
             self.stopping = Stopping(self.operation.pk, leader, grace=grace)
 
     @property
     def is_gone(self) -> bool:
-        """Whether the launcher has ended, and (when it was stopped) everybody with it."""
-        return self.is_ended and (self.stopping is None or self.stopping.step())
+        """Whether the launcher has ended, or (when it is being stopped) everybody of the operation."""
+        is_ended = self.is_ended
+        return is_ended if self.stopping is None else self.stopping.step()
 
     @property
     def is_ended(self) -> bool:
@@ -165,7 +166,6 @@ class Child:
             )
         if won:
             files.remove_directory(self.operation.pk)
-        self.close()
 
     def _finish(self, ending: Ending) -> bool:
         return lifecycle.finish_operation(operation=self.operation, token=self.token, ending=ending)

@@ -50,6 +50,26 @@ def remove_directory(operation_id: uuid.UUID) -> None:
     shutil.rmtree(directory_of(operation_id), ignore_errors=True)
 
 
+def remove_leftovers() -> None:
+    """Remove the directories of ended operations, which a runner that was killed in between left.
+
+    A directory is made after its claim; so what is listed first and is final afterwards has ended.
+    """
+    directory = Path(settings.STATE_DIR) / "operations"
+    found = [name for name in os.listdir(directory) if is_operation_id(name)]
+    for operation_id in Operation.objects.filter(
+        pk__in=found, status__in=Operation.FINAL
+    ).values_list("pk", flat=True):
+        remove_directory(operation_id)
+
+
+def is_operation_id(name: str) -> bool:
+    try:
+        return str(uuid.UUID(name)) == name
+    except ValueError:
+        return False
+
+
 @dataclass(frozen=True)
 class Launch:
     """What the launcher wrote first: who it is."""
@@ -73,6 +93,16 @@ def read_exit_code(directory: Path) -> int | None:
         return int((directory / "exit_code").read_text())
     except (OSError, ValueError):
         return None
+
+
+def leader_of(launch: Launch) -> int | None:
+    """The process group and session to end; None when its number is another's by now.
+
+    The kernel gives no number away that is still a group's: so when a different process has it, the
+    group is empty, and signals would meet a stranger.
+    """
+    stat = machine.stat_of(launch.pid)
+    return launch.pid if stat is None or stat.started == launch.started else None
 
 
 def open_pidfd(launch: Launch) -> int | None:

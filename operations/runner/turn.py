@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from operations import machine, wake
 from operations.models import Operation, Runner
+from operations.runner import files
 from operations.runner.child import Child
 from operations.runner.signals import Stop, stop_wanted
 from operations.services import lifecycle
@@ -56,7 +57,8 @@ def remove_dead_runners(runner: Runner) -> None:
 
 class Turn:
     """The loop of one runner. `only` limits it to one operation (a foreground run); `on_tick` is
-    called whenever something may have been logged."""
+    called whenever something may have been logged. With nothing left to do it waits `linger` seconds
+    for more: starting another turn costs two commits and a few processes' attention."""
 
     def __init__(
         self,
@@ -64,6 +66,7 @@ class Turn:
         *,
         only: Operation | None = None,
         on_tick: Callable[[], None] | None = None,
+        linger: float = 0.0,
     ) -> None:
         self.runner = runner
         self.only = only
@@ -72,35 +75,73 @@ class Turn:
         self.cancelled: set[uuid.UUID] = set()
         self.looks_for_work = True
         self.heartbeat_due = 0.0
+        self.linger = linger
+        self.idle_since: float | None = None
         self.selector = selectors.DefaultSelector()
+        self.listener: wake.Listener | None = None
 
     def run(self) -> None:
         """Until nothing is left to do, or a stop is wanted; then children go on by themselves."""
-        with self.selector, wake.listening() as listener:
-            self.selector.register(listener, selectors.EVENT_READ)
+        with self.selector:
             try:
                 while True:
                     with surviving_the_database():
+                        self.listen()
                         self.do_what_is_due()
                     if self.is_done():
                         break
-                    self.wait(listener)
+                    self.wait()
             finally:
+                self.stop_listening()
                 for child in self.children.values():
                     child.close()
+
+    def listen(self) -> None:
+        """Hear of wakes from now on; also after the connection that listened was lost."""
+        if self.listener is None:
+            self.listener = wake.listen()
+            self.selector.register(self.listener, selectors.EVENT_READ)
+            self.looks_for_work = True
+
+    def stop_listening(self) -> None:
+        if self.listener is not None:
+            self.selector.unregister(self.listener)
+            self.listener.close()
+            self.listener = None
 
     def is_done(self) -> bool:
         if stop_wanted() is Stop.NOW:
             return True
-        return not self.children and not self.looks_for_work
+        if self.children or self.looks_for_work:
+            self.idle_since = None
+            return False
+        if self.idle_since is None:
+            self.idle_since = time.monotonic()
+        return stop_wanted() is not None or self.idle_since + self.linger <= time.monotonic()
 
-    def wait(self, listener: wake.Listener) -> None:
+    def wait(self) -> None:
         """Until a process ends, somebody wakes us, or the next tick."""
-        stopping = any(child.stopping for child in self.children.values())
-        for key, _ in self.selector.select(STOPPING_TICK_SECONDS if stopping else TICK_SECONDS):
-            if key.fileobj is listener:
-                listener.drain()
-                self.looks_for_work = True
+        for key, _ in self.selector.select(self.patience()):
+            if key.fileobj is self.listener:
+                self.hear()
+
+    def hear(self) -> None:
+        self.looks_for_work = True
+        try:
+            if self.listener:
+                self.listener.drain()
+        except DatabaseError:
+            self.stop_listening()
+
+    def patience(self) -> float:
+        """Seconds until something is due: a look at a group that is being stopped, at the logs and
+        time limits of children, else the heartbeat or the end of the lingering."""
+        if any(child.stopping for child in self.children.values()):
+            return STOPPING_TICK_SECONDS
+        if self.children or self.looks_for_work:
+            return TICK_SECONDS
+        ends = min(self.heartbeat_due, (self.idle_since or 0.0) + self.linger)
+        return max(ends - time.monotonic(), 0.0)
 
     def do_what_is_due(self) -> None:
         if time.monotonic() >= self.heartbeat_due:
@@ -119,14 +160,15 @@ class Turn:
         self.runner.heartbeat_at = timezone.now()
         self.runner.save()
         remove_dead_runners(self.runner)
+        self.adopt()
         if self.only is None:
-            self.adopt()
             fail_abandoned(self.runner)
+            files.remove_leftovers()
         self.looks_for_work = True
 
     def adopt(self) -> None:
         """Take over what has no live runner, and what a failure left claimed but unwatched here."""
-        for operation in lifecycle.adoptable(runner=self.runner):
+        for operation in lifecycle.adoptable(host_id=self.runner.host_id, only=self.only):
             if lifecycle.adopt_operation(operation=operation, runner=self.runner):
                 log.info("adopted operation %s", operation.pk)
         mine = lifecycle.running().filter(runner=self.runner.pk).exclude(pk__in=self.children)
@@ -137,10 +179,12 @@ class Turn:
 
     def claim(self) -> None:
         """One claim a look; a further one only when a slot frees or somebody wakes us."""
+        claimed = (
+            [] if stop_wanted() else lifecycle.claim_operations(runner=self.runner, only=self.only)
+        )
+        # Only now: a look that the database refused is repeated.
         self.looks_for_work = False
-        if stop_wanted():
-            return
-        for operation in lifecycle.claim_operations(runner=self.runner, only=self.only):
+        for operation in claimed:
             child = Child(operation)
             child.start()
             self.watch(child)
@@ -152,13 +196,19 @@ class Turn:
 
     def step_children(self) -> None:
         for key, child in list(self.children.items()):
-            pidfd = child.pidfd
-            if child.is_ended and pidfd is not None and pidfd in self.selector.get_map():
+            is_over = child.step(self.cancelled)
+            if is_over or child.is_ended:
                 # It stays readable: a group that is still being stopped must not spin the loop.
-                self.selector.unregister(pidfd)
-            if child.step(self.cancelled):
+                self.unwatch(child)
+            if is_over:
+                child.close()
                 del self.children[key]
                 self.looks_for_work = True
+
+    def unwatch(self, child: Child) -> None:
+        """Before its descriptor is closed: the number is used again for the next child."""
+        if child.pidfd is not None and child.pidfd in self.selector.get_map():
+            self.selector.unregister(child.pidfd)
 
 
 def fail_abandoned(runner: Runner) -> None:

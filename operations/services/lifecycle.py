@@ -89,12 +89,13 @@ def _take(operations: Sequence[Operation], runner: Runner) -> None:
         record(Event.OPERATION_STARTED, operation, {"attempt": operation.attempt})
 
 
-def adoptable(*, runner: Runner) -> QuerySet[Operation]:
-    """Running operations of this host whose runner is gone."""
+def adoptable(*, host_id: str, only: Operation | None = None) -> QuerySet[Operation]:
+    """Running operations of this host (or `only` this one) whose runner is gone."""
     alive = Runner.objects.filter(
-        heartbeat_at__gt=timezone.now() - Runner.LEASE, host_id=runner.host_id
+        heartbeat_at__gt=timezone.now() - Runner.LEASE, host_id=host_id
     ).values("pk")
-    return running().filter(host_id=runner.host_id).exclude(runner__in=alive)
+    rows = running().filter(host_id=host_id).exclude(runner__in=alive)
+    return rows if only is None else rows.filter(pk=only.pk)
 
 
 def adopt_operation(*, operation: Operation, runner: Runner) -> bool:

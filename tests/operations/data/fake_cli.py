@@ -8,8 +8,15 @@
     liar-*     exit 0, but reports a failure      env-*      prints its environment as the result
     escape-*   starts a child in a session of its own that ignores TERM, then sleeps
     stdin-*    prints what it was given on stdin  kill-*     kills its own launcher (its parent)
+    hold-*     waits for the file $FAKE_CLI_JOURNAL.go, then ok
+    paced-N-*  like lines, but slowly, and waits as hold does in the middle
+    big-N-*    N MiB on stdout, half of that on stderr, with characters of up to four bytes
+    tell-*     tells its command line, its launcher's, its stdin and its settings file
+    deep-*     a result nested 900 levels deep    null-*     a result with U+0000, bytes that are no text
+    again-N-*  fails at its first N - 1 runs, by the journal
 
-Every run appends one line `start <operation id> <pid>` and one `end ...` to $FAKE_CLI_JOURNAL.
+Every run appends one line `start <operation id> <pid> <seconds>` and one `end ...` to
+$FAKE_CLI_JOURNAL; the seconds are those of the machine's monotonic clock.
 """
 
 from __future__ import annotations
@@ -21,12 +28,13 @@ import sys
 import time
 
 
-def journal(word: str) -> None:
+def journal(word: str, name: str = "-") -> None:
     path = os.environ.get("FAKE_CLI_JOURNAL")
     if path:
         operation = os.environ.get("PROVISIONING_OPERATION_ID", "-")
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        os.write(descriptor, f"{word} {operation} {os.getpid()}\n".encode())
+        line = f"{word} {operation} {os.getpid()} {time.monotonic():.6f} {name}\n"
+        os.write(descriptor, line.encode())
         os.close(descriptor)
 
 
@@ -42,16 +50,58 @@ def number(name: str) -> float:
     return float(name.split("-")[1])
 
 
+def hold() -> None:
+    while not os.path.exists(os.environ["FAKE_CLI_JOURNAL"] + ".go"):
+        time.sleep(0.005)
+
+
+def read(path: str) -> str:
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def tell(name: str) -> dict[str, object]:
+    told: dict[str, object] = {
+        "name": name,
+        "cmdline": read("/proc/self/cmdline"),
+        "launcher": read(f"/proc/{os.getppid()}/cmdline"),
+        "stdin": json.loads(sys.stdin.read()),
+    }
+    if "--settings" in sys.argv:
+        path = sys.argv[sys.argv.index("--settings") + 1]
+        told |= {"file": path, "mode": oct(os.stat(path).st_mode), "content": json.loads(read(path))}
+    return told
+
+
+def earlier_runs(name: str) -> int:
+    """Starts of this name so far, this one included."""
+    lines = read(os.environ["FAKE_CLI_JOURNAL"]).splitlines()
+    return sum(line.split()[0] == "start" and line.split()[4] == name for line in lines)
+
+
+def write_lines(name: str, *, pause: float = 0.0) -> None:
+    count = int(number(name))
+    for index in range(count):
+        print(f"out {index} é", flush=bool(pause) or index % 100 == 0)
+        print(f"err {index}", file=sys.stderr)
+        if pause:
+            time.sleep(pause)
+            if index == count // 2:
+                journal("middle")
+                hold()
+
+
 def main() -> int:
     noun, verb = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else ""
     if noun == "version":
         print("fake 1.2.3")
         return 0
     if verb == "list":
-        print(os.environ.get("FAKE_CLI_LIST", "[]"))
-        return 0
+        listed = os.environ.get("FAKE_CLI_LIST", "[]")
+        print(os.environ.get(f"FAKE_CLI_LIST_{noun.upper()}", listed))
+        return int(os.environ.get("FAKE_CLI_LIST_EXIT", "0"))
     name = sys.argv[3]
-    journal("start")
+    journal("start", name)
     word = name.split("-")[0]
     code = 0
     if word == "fail":
@@ -60,6 +110,9 @@ def main() -> int:
         code = int(number(name))
     elif word == "sleep":
         time.sleep(number(name))
+        code = ok(name)
+    elif word == "hold":
+        hold()
         code = ok(name)
     elif word == "polite":
         signal.signal(signal.SIGTERM, lambda *_: (print("goodbye", flush=True), sys.exit(7)))
@@ -78,10 +131,17 @@ def main() -> int:
     elif word == "silent":
         code = 1
     elif word == "lines":
-        for index in range(int(number(name))):
-            print(f"out {index} é", flush=index % 100 == 0)
-            print(f"err {index}", file=sys.stderr)
+        write_lines(name)
         code = ok(name)
+    elif word == "paced":
+        write_lines(name, pause=0.002)
+        code = ok(name)
+    elif word == "big":
+        line = "größe 長さ 🚀 ".encode() * 40 + b"\n"
+        wanted = int(number(name)) * 1024 * 1024
+        sys.stdout.buffer.write((line * (wanted // len(line) + 1))[:wanted])
+        sys.stderr.buffer.write((line * (wanted // len(line) + 1))[: wanted // 2])
+        sys.stdout.buffer.flush()
     elif word == "plain":
         print("done, no JSON here")
     elif word == "liar":
@@ -90,12 +150,25 @@ def main() -> int:
         print(json.dumps({"hostname": name, "env": dict(os.environ), "argv": sys.argv[1:]}))
     elif word == "stdin":
         print(json.dumps({"hostname": name, "stdin": json.loads(sys.stdin.read())}))
+    elif word == "tell":
+        print(json.dumps(tell(name)))
+    elif word == "deep":
+        print('{"name": "' + name + '", "a": ' + "[" * 900 + "]" * 900 + "}")
+    elif word == "null":
+        sys.stdout.buffer.write(b"\x00\xff\xfe no text\n")
+        print(json.dumps({"hostname": name, "note": "a\x00b"}))
+    elif word == "again":
+        if earlier_runs(name) < number(name):
+            print("not yet", file=sys.stderr)
+            code = 3
+        else:
+            code = ok(name)
     elif word == "kill":
         os.kill(os.getppid(), signal.SIGKILL)
         time.sleep(600)
     else:
         code = ok(name)
-    journal("end")
+    journal("end", name)
     return code
 
 

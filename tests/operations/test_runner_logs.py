@@ -1,0 +1,176 @@
+"""The log of operations: every byte, in order, of both streams."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import DatabaseError
+
+from accounts.models import Workspace
+from operations import logs, runner
+from operations.logs import LogWriter
+from operations.models import Operation, OperationLog, Runner
+from operations.runner.turn import register
+from operations.services import lifecycle
+from tests.factories import make_operation
+from tests.operations.harness import log_of, outcome_of
+
+pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+
+
+def run(workspace: Workspace, hostname: str) -> Operation:
+    operation = make_operation(
+        workspace, params={"hostname": hostname, "provider": "p", "plan": "q"}
+    )
+    runner.run_turn()
+    operation.refresh_from_db()
+    return operation
+
+
+def claimed(workspace: Workspace) -> Operation:
+    """A running operation that no process belongs to."""
+    make_operation(workspace)
+    [operation] = lifecycle.claim_operations(runner=register(Runner.Role.TURN))
+    return operation
+
+
+def writer(operation: Operation, directory: Path, max_bytes: int = 1 << 30) -> LogWriter:
+    return LogWriter(operation.pk, directory, max_bytes)
+
+
+def append(directory: Path, stream: str, data: bytes) -> None:
+    with (directory / stream).open("ab") as file:
+        file.write(data)
+
+
+def test_both_streams_are_complete_and_apart(journal: Path, workspace: Workspace) -> None:
+    operation = run(workspace, "lines-300-x")
+    out = "".join(f"out {index} é\n" for index in range(300)).encode()
+    assert log_of(operation, "stdout").startswith(out + b"working on lines-300-x\n")
+    assert log_of(operation, "stderr") == b"".join(b"err %d\n" % index for index in range(300))
+    assert logs.size_of(operation, None) == len(log_of(operation, "stdout")) + len(
+        log_of(operation, "stderr")
+    )
+
+
+def test_five_megabytes_with_wide_characters_come_through_byte_for_byte(
+    journal: Path, workspace: Workspace
+) -> None:
+    operation = run(workspace, "big-4-x")
+    line = "größe 長さ 🚀 ".encode() * 40 + b"\n"
+    for stream, size in (("stdout", 4 << 20), ("stderr", 2 << 20)):
+        assert log_of(operation, stream) == (line * (size // len(line) + 1))[:size]
+    assert max(len(piece.data) for piece in OperationLog.objects.all()) == 64 * 1024
+
+
+def test_pieces_lie_end_to_end(journal: Path, workspace: Workspace) -> None:
+    operation = run(workspace, "big-1-x")
+    position = 0
+    for piece in OperationLog.objects.filter(operation=operation).order_by("offset"):
+        assert piece.offset == position
+        position += len(piece.data)
+    assert position == logs.size_of(operation, None) == 3 << 19
+
+
+def test_reading_on_from_any_offset_gives_the_same_bytes(
+    journal: Path, workspace: Workspace
+) -> None:
+    operation = run(workspace, "lines-2000-x")
+    whole = log_of(operation)
+    found = b""
+    while part := logs.read(operation, offset=len(found), limit=7_919):
+        found += part
+    assert found == whole
+
+
+@pytest.mark.parametrize("stream", [None, "stdout", "stderr"])
+@pytest.mark.parametrize("lines", [0, 1, 3, 50, 10_000])
+def test_the_tail_is_the_end_of_the_log(
+    journal: Path, workspace: Workspace, tmp_path: Path, stream: str | None, lines: int
+) -> None:
+    operation = claimed(workspace)
+    log = writer(operation, tmp_path)
+    for index in range(60):
+        append(tmp_path, "stdout", b"o%d\n" % index)
+        append(tmp_path, "stderr", b"e%d\n" % index)
+        log.copy(operation.fencing_token)
+    whole = log_of(operation, stream)
+    kept = b"".join(whole.splitlines(keepends=True)[-lines:]) if lines else b""
+    offset, data = logs.tail(operation, lines=lines, stream=stream)
+    assert (offset, data) == (len(whole) - len(kept), kept)
+
+
+def test_a_tail_without_a_last_newline_counts_the_open_line(
+    workspace: Workspace, journal: Path, tmp_path: Path
+) -> None:
+    operation = claimed(workspace)
+    append(tmp_path, "stdout", b"one\ntwo\nthr")
+    writer(operation, tmp_path).copy(operation.fencing_token)
+    assert logs.tail(operation, lines=2) == (4, b"two\nthr")
+
+
+def test_an_offset_beyond_the_end_gives_nothing(journal: Path, workspace: Workspace) -> None:
+    operation = run(workspace, "ok-1")
+    assert logs.read(operation, offset=1 << 40, limit=10) == b""
+
+
+def test_what_is_added_is_copied_without_gap_or_double(
+    journal: Path, workspace: Workspace, tmp_path: Path
+) -> None:
+    operation = claimed(workspace)
+    log = writer(operation, tmp_path)
+    for index in range(20):
+        append(tmp_path, "stdout", b"%d," % index)
+        log.copy(operation.fencing_token)
+    assert log_of(operation) == b"".join(b"%d," % index for index in range(20))
+    assert not log.has_news()
+
+
+def test_a_second_writer_goes_on_where_the_first_ended(
+    journal: Path, workspace: Workspace, tmp_path: Path
+) -> None:
+    operation = claimed(workspace)
+    append(tmp_path, "stdout", b"first ")
+    append(tmp_path, "stderr", b"oops ")
+    writer(operation, tmp_path).copy(operation.fencing_token)
+    append(tmp_path, "stdout", b"second")
+    successor = writer(operation, tmp_path)
+    successor.resume()
+    successor.copy(operation.fencing_token)
+    assert log_of(operation, "stdout") == b"first second"
+    assert log_of(operation, "stderr") == b"oops "
+
+
+def test_a_writer_whose_lease_was_taken_writes_nothing(
+    journal: Path, workspace: Workspace, tmp_path: Path
+) -> None:
+    operation = claimed(workspace)
+    append(tmp_path, "stdout", b"late words")
+    writer(operation, tmp_path).copy(operation.fencing_token - 1)
+    assert log_of(operation) == b""
+
+
+def test_a_commit_whose_answer_was_lost_is_not_written_twice(
+    journal: Path, workspace: Workspace, tmp_path: Path
+) -> None:
+    operation = claimed(workspace)
+    append(tmp_path, "stdout", b"once ")
+    log = writer(operation, tmp_path)
+    # The same bytes are there already, as after a connection that broke behind the commit.
+    writer(operation, tmp_path).copy(operation.fencing_token)
+    with pytest.raises(DatabaseError):
+        log.copy(operation.fencing_token)
+    append(tmp_path, "stdout", b"only")
+    log.copy(operation.fencing_token)
+    assert log_of(operation) == b"once only"
+
+
+def test_a_log_that_is_full_ends_at_the_limit_and_the_cli_goes_on(
+    journal: Path, workspace: Workspace, settings: Any
+) -> None:
+    settings.LOG_MAX_BYTES = 100_000
+    operation = run(workspace, "big-1-x")
+    assert outcome_of(operation) == ("completed", None, 0)
+    assert len(log_of(operation)) == 100_000
