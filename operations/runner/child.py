@@ -211,6 +211,9 @@ class Child:
         if self.pidfd is not None:
             os.close(self.pidfd)
             self.pidfd = None
+        if self.popen is not None:
+            launch.leave(self.popen)
+            self.popen = None
 
 
 def is_cancelled(workflow_id: uuid.UUID) -> bool:

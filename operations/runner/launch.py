@@ -30,6 +30,7 @@ def working_directory() -> Path:
 
 
 Process = subprocess.Popen[bytes]
+_left: list[Process] = []
 
 
 def spawn(argv: list[str], directory: Path, environment: dict[str, str]) -> Process:
@@ -51,6 +52,12 @@ def spawn(argv: list[str], directory: Path, environment: dict[str, str]) -> Proc
             env=environment,
             start_new_session=True,
         )
+
+
+def leave(process: Process) -> None:
+    """Let go of a process, whether it has ended or goes on; one that ends later is reaped with the
+    next."""
+    _left[:] = [left for left in (*_left, process) if left.poll() is None]
 
 
 def capture_document(key: str, workspace: str, params: Mapping[str, Any]) -> tuple[Any, str | None]:

@@ -69,7 +69,11 @@ def tell(name: str) -> dict[str, object]:
     }
     if "--settings" in sys.argv:
         path = sys.argv[sys.argv.index("--settings") + 1]
-        told |= {"file": path, "mode": oct(os.stat(path).st_mode), "content": json.loads(read(path))}
+        told |= {
+            "file": path,
+            "mode": oct(os.stat(path).st_mode),
+            "content": json.loads(read(path)),
+        }
     return told
 
 
