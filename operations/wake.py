@@ -123,9 +123,11 @@ class NotifyListener:
         with connection.wrap_database_errors:
             self._connection = psycopg.connect(**params, autocommit=True)
             self._connection.execute(f"LISTEN {CHANNEL}")
+        # Kept, because a connection that was lost does not tell it any more.
+        self._fileno = self._connection.fileno()
 
     def fileno(self) -> int:
-        return self._connection.fileno()
+        return self._fileno
 
     def drain(self) -> None:
         with connection.wrap_database_errors:
