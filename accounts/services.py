@@ -2,6 +2,9 @@
 
 Two rules hold everywhere: nobody gives away, or takes over, more than he holds himself; and the last
 active user who is Admin everywhere cannot be removed.
+
+Rows are locked with `no_key`: the audit event of an actor refers to his row, and on PostgreSQL two
+admins who change each other would else wait for each other without end.
 """
 
 from __future__ import annotations
@@ -65,7 +68,7 @@ def _refuse_last_admin(lost: models.QuerySet[RoleBinding]) -> None:
     The built-in Admin role is locked first: two admins who remove each other at the same time would
     else both pass.
     """
-    Role.objects.select_for_update().get(name=ADMIN)
+    Role.objects.select_for_update(no_key=True).get(name=ADMIN)
     admins = RoleBinding.objects.filter(
         role__name=ADMIN, role__is_built_in=True, workspace=None, user__is_active=True
     )
@@ -93,7 +96,7 @@ def create_user(
 def change_user(*, user: User, actor: Actor, **values: Any) -> User:
     """Change `email`, `full_name` or `is_active`; deactivating ends every session."""
     with transaction.atomic():
-        user = User.objects.select_for_update().get(pk=user.pk)
+        user = User.objects.select_for_update(no_key=True).get(pk=user.pk)
         _refuse_to_touch_the_mightier(actor, user)
         before = {name: getattr(user, name) for name in values}
         for name, value in values.items():
@@ -147,15 +150,17 @@ def create_role(*, name: str, permissions: list[str], description: str = "", act
 def change_role(*, role: Role, actor: Actor, **values: Any) -> Role:
     """Change `name`, `description` or `permissions` of a role that is not built in."""
     with transaction.atomic():
-        role = Role.objects.select_for_update().get(pk=role.pk)
+        role = Role.objects.select_for_update(no_key=True).get(pk=role.pk)
         _refuse_built_in(role)
         if "permissions" in values:
             values["permissions"] = sorted(set(values["permissions"]))
         before = {name: getattr(role, name) for name in values}
+        held = frozenset(role.permissions)
         for name, value in values.items():
             setattr(role, name, value)
         _check_row(role)
-        _refuse_escalation(actor, frozenset(role.permissions), None)
+        # Neither what it would hold nor what it holds now: taking from the mightier is no less.
+        _refuse_escalation(actor, frozenset(role.permissions) | held, None)
         changed = audit.changes(before, values)
         if changed:
             _save(role, f"A role named {role.name} exists.", [*changed, "updated_at"])
@@ -166,6 +171,7 @@ def change_role(*, role: Role, actor: Actor, **values: Any) -> Role:
 
 def delete_role(*, role: Role, actor: Actor) -> None:
     _refuse_built_in(role)
+    _refuse_escalation(actor, frozenset(role.permissions), None)
     with transaction.atomic():
         audit.record(Event.ROLE_DELETED, actor=actor, target=role)
         try:
@@ -232,7 +238,7 @@ def create_workspace(*, name: str, description: str = "", actor: Actor) -> Works
 def change_workspace(*, workspace: Workspace, description: str, actor: Actor) -> Workspace:
     """Change the description; the name is what the CLI knows and stays."""
     with transaction.atomic():
-        workspace = Workspace.objects.select_for_update().get(pk=workspace.pk)
+        workspace = Workspace.objects.select_for_update(no_key=True).get(pk=workspace.pk)
         before = {"description": workspace.description}
         workspace.description = description
         _check_row(workspace)

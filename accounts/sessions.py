@@ -176,7 +176,7 @@ def change_password(*, user: User, old_password: str, new_password: str, actor: 
 def set_password(*, user: User, new_password: str, actor: Actor) -> None:
     """Store a new password and end every session of the user. The caller has checked it."""
     with transaction.atomic():
-        user = User.objects.select_for_update().get(pk=user.pk)
+        user = User.objects.select_for_update(no_key=True).get(pk=user.pk)
         user.set_password(new_password)
         user.save(update_fields=["password", "updated_at"])
         end_all_sessions(user)
