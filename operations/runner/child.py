@@ -43,6 +43,7 @@ class Child:
         self.stopping: Stopping | None = None
         self.stop_reason: str | None = None
         self.spawn_error: str | None = None
+        self.trouble = ""  # what was last logged about it
         self.deadline = time.monotonic() + self._seconds_left()
 
     def _seconds_left(self) -> float:
@@ -88,9 +89,9 @@ class Child:
                 found = files.read_launch(self.directory)
                 break
             time.sleep(0.0005)
-        if found is None:
+        if found is None and files.forbid_launch(self.directory):
             raise OSError("its launcher did not come up")
-        self._watch(found)
+        self._watch(found or files.read_launch(self.directory))
 
     def _watch(self, found: files.Launch | None) -> None:
         self.launched = found

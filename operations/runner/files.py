@@ -87,6 +87,16 @@ def read_launch(directory: Path) -> Launch | None:
     return Launch(stat.pid, stat.started)
 
 
+def forbid_launch(directory: Path) -> bool:
+    """Take the launcher's place, so that one that is merely slow finds it taken and runs nothing.
+    False when a launcher was first."""
+    try:
+        os.close(os.open(directory / "started", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        return False
+    return True
+
+
 def read_exit_code(directory: Path) -> int | None:
     """None while (or when) nothing was written."""
     try:

@@ -196,7 +196,7 @@ class Turn:
 
     def step_children(self) -> None:
         for key, child in list(self.children.items()):
-            is_over = child.step(self.cancelled)
+            is_over = self.step(child)
             if is_over or child.is_ended:
                 # It stays readable: a group that is still being stopped must not spin the loop.
                 self.unwatch(child)
@@ -204,6 +204,19 @@ class Turn:
                 child.close()
                 del self.children[key]
                 self.looks_for_work = True
+
+    def step(self, child: Child) -> bool:
+        """One step of one child; trouble with it (a full disk, say) is tried again at the next tick
+        and is no trouble for the others."""
+        try:
+            return child.step(self.cancelled)
+        except DatabaseError:
+            raise
+        except Exception as error:
+            if repr(error) != child.trouble:
+                log.exception("operation %s cannot be watched, trying again", child.operation.pk)
+            child.trouble = repr(error)
+            return False
 
     def unwatch(self, child: Child) -> None:
         """Before its descriptor is closed: the number is used again for the next child."""
