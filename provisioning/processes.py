@@ -51,6 +51,7 @@ class Part:
         if code is None:
             return None
         if self.restart_at == 0.0:
+            self.end_group()
             self.restart_at = time.monotonic() + RESTART_PAUSE_SECONDS
             return f"The {self.name} ended with code {code}; it is started again."
         if time.monotonic() >= self.restart_at:
@@ -66,6 +67,10 @@ class Part:
         """Wait for its end; then end whatever is left of its session."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(max(seconds, 0.0))
+        self.end_group()
+        self.process.wait()
+
+    def end_group(self) -> None:
+        """Granian's processes outlive a Granian that was killed, and would go on to answer."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
