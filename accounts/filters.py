@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.utils.dateparse import parse_datetime
@@ -24,6 +24,8 @@ def read_filters(request: Request, lookups: Mapping[str, str]) -> dict[str, Any]
         if name not in lookups and name not in PAGING:
             known = ", ".join(sorted([*lookups, *PAGING]))
             raise Invalid(f"is no filter of this list (known: {known})", field=name)
+        if "\x00" in request.query_params[name]:  # PostgreSQL would not even compare it
+            raise Invalid("must not hold a null character", field=name)
     return {
         lookup: read_instant(name, value) if "_at__" in lookup else value
         for name, lookup in lookups.items()
@@ -35,8 +37,8 @@ def read_instant(name: str, value: str) -> datetime:
     """An aware instant. Raises Invalid for anything but RFC 3339."""
     try:
         instant = parse_datetime(value.replace(" ", "+"))
-    except ValueError:
-        instant = None
-    if instant is None or instant.tzinfo is None:
-        raise Invalid(f"{value!r} is no instant such as 2026-01-31T12:00:00Z", field=name)
-    return instant
+        if instant is not None and instant.tzinfo is not None:
+            return instant.astimezone(UTC)
+    except (ValueError, OverflowError):  # in UTC it can lie before the year 1 or after 9999
+        pass
+    raise Invalid(f"{value!r} is no instant such as 2026-01-31T12:00:00Z", field=name)

@@ -15,7 +15,6 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
 from accounts import lockout, serializers, services, sessions
-from accounts.filters import read_filters
 from accounts.models import AuditEvent, Role, RoleBinding, User, Workspace
 from accounts.permissions import ANY_USER, PUBLIC, within
 from provisioning.api import ApiViewSet
@@ -220,12 +219,6 @@ class RoleBindingViewSet(CrudViewSet):
         "workspace": "workspace__name",
     }
 
-    def get_queryset(self) -> QuerySet[RoleBinding]:
-        rows: QuerySet[RoleBinding] = super().get_queryset()
-        if self.action == "list":
-            rows = rows.filter(**read_filters(self.request, self.filters))
-        return rows
-
     @extend_schema(summary="Give a user a role", request=serializers.BindingCreate)
     def create(self, request: Request) -> Response:
         body = self.read_body(serializers.BindingCreate)
@@ -308,15 +301,10 @@ class AuditViewSet(ListModelMixin, RetrieveModelMixin, ApiViewSet):
     )
     serializer_class = serializers.AuditEventOut
     queryset = AuditEvent.objects.all()
+    filters: ClassVar[dict[str, str]] = AUDIT_FILTERS
     lookup_value_regex = "[0-9]{1,18}"
     newest_first = True
 
     @extend_schema(parameters=[OpenApiParameter(name) for name in AUDIT_FILTERS])
     def list(self, request: Request) -> Response:
         return super().list(request)
-
-    def get_queryset(self) -> QuerySet[AuditEvent]:
-        rows: QuerySet[AuditEvent] = super().get_queryset()
-        if self.action == "list":
-            rows = rows.filter(**read_filters(self.request, AUDIT_FILTERS))
-        return rows

@@ -8,6 +8,7 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.actor import Actor, actor_of
+from accounts.filters import read_filters
 from accounts.models import User
 from provisioning.serializers import StrictSerializer
 
@@ -15,11 +16,13 @@ from provisioning.serializers import StrictSerializer
 class ApiViewSet(GenericViewSet[Any]):
     """`required_permissions` names, for each action, what it needs; what is not named is denied.
 
-    `newest_first` orders lists by descending key. `filters` names the query parameters of a list.
+    `newest_first` orders lists by descending key. `filters` names the query parameters of a list and
+    what each compares; a list refuses any other.
     """
 
     http_method_names: ClassVar[list[str]] = ["get", "head", "post", "put", "patch", "delete"]  # type: ignore[misc]
     required_permissions: ClassVar[dict[str, str]] = {}
+    filters: ClassVar[dict[str, str]] = {}
     newest_first = False
 
     @property
@@ -31,6 +34,12 @@ class ApiViewSet(GenericViewSet[Any]):
         """The logged-in user; only for actions that need a token."""
         assert isinstance(self.request.user, User)
         return self.request.user
+
+    def filter_queryset(self, queryset: Any) -> Any:
+        """DRF asks for single rows, too; only lists have filters."""
+        if self.action != "list":
+            return queryset
+        return queryset.filter(**read_filters(self.request, self.filters))
 
     def read_body(self, kind: type[StrictSerializer], *, partial: bool = False) -> dict[str, Any]:
         """The validated body. Raises ValidationError (400) naming each field."""

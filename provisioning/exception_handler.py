@@ -125,6 +125,9 @@ def _sentences(detail: Any, path: str) -> list[tuple[str, list[str]]]:
     if isinstance(detail, dict):
         found = []
         for key, value in detail.items():
+            if isinstance(key, int):  # an item of a list
+                found += _sentences(value, f"{path}[{key}]")
+                continue
             name = "" if key == "non_field_errors" else str(key)
             inner = f"{path}.{name}" if path and name else path or name
             found += _sentences(value, inner)

@@ -10,7 +10,6 @@ from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.filters import read_filters
 from accounts.models import Workspace
 from accounts.permissions import require, visible_workspace, within
 from operations.models import Operation
@@ -35,14 +34,10 @@ class WorkspaceScopedViewSet(ListModelMixin, RetrieveModelMixin, ApiViewSet):
     """
 
     read_permission: ClassVar[str]
-    list_filters: ClassVar[dict[str, str]] = {}
 
     def get_queryset(self) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset()
-        rows = rows.filter(within(self.actor, self.read_permission))
-        if self.action == "list":
-            rows = rows.filter(**read_filters(self.request, self.list_filters))
-        return rows
+        return rows.filter(within(self.actor, self.read_permission))
 
     def get_object(self) -> Any:
         row = super().get_object()

@@ -125,7 +125,7 @@ CLUSTER_FILTERS = COMMON | {"name": "name"}
 class ServerViewSet(InventoryViewSet):
     required_permissions: ClassVar[dict[str, str]] = permissions_of("server")
     read_permission = "server_read"
-    list_filters: ClassVar[dict[str, str]] = SERVER_FILTERS
+    filters: ClassVar[dict[str, str]] = SERVER_FILTERS
     serializer_class = ServerOut
     queryset = Server.objects.select_related("workspace")
     create_kind, delete_kind = Kind.SERVER_CREATE, Kind.SERVER_DELETE
@@ -142,7 +142,7 @@ class ServerViewSet(InventoryViewSet):
 class TaskservViewSet(InventoryViewSet):
     required_permissions: ClassVar[dict[str, str]] = permissions_of("taskserv")
     read_permission = "taskserv_read"
-    list_filters: ClassVar[dict[str, str]] = TASKSERV_FILTERS
+    filters: ClassVar[dict[str, str]] = TASKSERV_FILTERS
     serializer_class = TaskservOut
     queryset = Taskserv.objects.select_related("workspace")
     create_kind, delete_kind = Kind.TASKSERV_CREATE, Kind.TASKSERV_DELETE
@@ -156,7 +156,7 @@ class TaskservViewSet(InventoryViewSet):
 class ClusterViewSet(InventoryViewSet):
     required_permissions: ClassVar[dict[str, str]] = permissions_of("cluster")
     read_permission = "cluster_read"
-    list_filters: ClassVar[dict[str, str]] = CLUSTER_FILTERS
+    filters: ClassVar[dict[str, str]] = CLUSTER_FILTERS
     serializer_class = ClusterOut
     queryset = Cluster.objects.select_related("workspace")
     create_kind, delete_kind = Kind.CLUSTER_CREATE, Kind.CLUSTER_DELETE

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import re
+from typing import Any, ClassVar
 
-from django.db.models import QuerySet
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -58,13 +58,12 @@ class OperationViewSet(WorkspaceScopedViewSet):
     serializer_class = OperationOut
     queryset = Operation.objects.select_related("workspace")
     lookup_value_regex = UUID_PATTERN
-    list_filters: ClassVar[dict[str, str]] = FILTERS
+    filters: ClassVar[dict[str, str]] = FILTERS
     newest_first = True
 
-    def get_queryset(self) -> QuerySet[Operation]:
-        if self.action == "list":
-            check_choices(self.request)
-        return super().get_queryset()
+    def filter_queryset(self, queryset: Any) -> Any:
+        check_choices(self.request)
+        return super().filter_queryset(queryset)
 
     @extend_schema(parameters=[OpenApiParameter(name) for name in FILTERS])
     def list(self, request: Request) -> Response:
@@ -120,6 +119,10 @@ class OperationViewSet(WorkspaceScopedViewSet):
 
 
 def check_choices(request: Request) -> None:
+    """Raise Invalid for a filter's value that no row can have."""
+    workflow = request.query_params.get("workflow")
+    if workflow is not None and not re.fullmatch(UUID_PATTERN, workflow):
+        raise Invalid(f"{workflow!r} is no id of a workflow", field="workflow")
     for name, known in CHOICES.items():
         value = request.query_params.get(name)
         if value is not None and value not in known:

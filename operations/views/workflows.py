@@ -16,7 +16,7 @@ from operations.models import Operation
 from operations.serializers import OperationOut, SubmitWorkflow, WorkflowOut, WorkflowStatusOut
 from operations.services import workflows
 from operations.views.base import WorkspaceScopedViewSet, accepted
-from operations.views.operations import UUID_PATTERN, cancel_answer
+from operations.views.operations import UUID_PATTERN, cancel_answer, check_choices
 from operations.workflow import INVERSE, latest_runs
 
 FILTERS = {"status": "status", "workspace": "workspace_name", "requested_by": "requested_by_name"}
@@ -54,8 +54,12 @@ class WorkflowViewSet(WorkspaceScopedViewSet):
     serializer_class = OperationOut
     queryset = Operation.objects.filter(kind=Kind.WORKFLOW).select_related("workspace")
     lookup_value_regex = UUID_PATTERN
-    list_filters: ClassVar[dict[str, str]] = FILTERS
+    filters: ClassVar[dict[str, str]] = FILTERS
     newest_first = True
+
+    def filter_queryset(self, queryset: Any) -> Any:
+        check_choices(self.request)
+        return super().filter_queryset(queryset)
 
     @extend_schema(
         summary="List workflows", parameters=[OpenApiParameter(name) for name in FILTERS]
