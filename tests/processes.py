@@ -62,12 +62,14 @@ def runs_by_operation(lines: Iterable[Line]) -> Counter[str]:
     return Counter(line.operation for line in lines if line.word == "start")
 
 
-def wait_until(condition: Callable[[], T], what: str, seconds: float = WAIT_SECONDS) -> T:
+def wait_until(
+    condition: Callable[[], T], what: str, seconds: float = WAIT_SECONDS, *, pause: float = 0.01
+) -> T:
     """Poll until the condition holds; its value. Fails with a sentence after the deadline."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline, f"waited in vain until {what}"
-        time.sleep(0.01)
+        time.sleep(pause)
     return value
 
 

@@ -103,7 +103,9 @@ class LiveServer:
 
     def start(self) -> None:
         self.process = self.spawn()
-        wait_until(self.is_ready, "the server is ready", START_SECONDS)
+        wait_until(self.is_ready, "the server is ready", START_SECONDS, pause=0.05)
+        if self._client is None:
+            self._client = self.log_in()
 
     def is_ready(self) -> bool:
         assert self.process is not None
@@ -159,14 +161,16 @@ class LiveServer:
     @property
     def client(self) -> httpx.Client:
         """Logged in as the first admin."""
-        if self._client is None:
-            client = httpx.Client(base_url=self.url(""), verify=self.verify, timeout=30)
-            body = {"username": "admin", "password": PASSWORD}
-            answer = client.post("/v1/auth/login", json=body)
-            assert answer.status_code == 200, answer.text
-            client.headers["Authorization"] = f"Bearer {answer.json()['token']}"
-            self._client = client
+        assert self._client is not None
         return self._client
+
+    def log_in(self) -> httpx.Client:
+        client = httpx.Client(base_url=self.url(""), verify=self.verify, timeout=30)
+        body = {"username": "admin", "password": PASSWORD}
+        answer = client.post("/v1/auth/login", json=body)
+        assert answer.status_code == 200, answer.text
+        client.headers["Authorization"] = f"Bearer {answer.json()['token']}"
+        return client
 
     def get(self, path: str, **params: Any) -> Any:
         answer = self.client.get(path, params=params)

@@ -32,7 +32,7 @@ def test_two_hundred_creates_at_once_run_once_each_and_never_more_than_ten_toget
         rows = server.get("/v1/operations", limit=1000)
         return Counter(row["status"] for row in rows if row["id"] in ids)
 
-    wait_until(lambda: ended() == {"completed": 200}, "all 200 have completed", 90)
+    wait_until(lambda: ended() == {"completed": 200}, "all 200 have completed", 90, pause=0.25)
     lines = [line for line in read_journal(server.journal) if line.operation in ids]
     assert runs_by_operation(lines) == dict.fromkeys(ids, 1)
     assert most_at_once(lines) == 10
