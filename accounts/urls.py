@@ -12,6 +12,6 @@ router.register("users", views.UserViewSet, basename="user")
 router.register("roles", views.RoleViewSet, basename="role")
 router.register("role-bindings", views.RoleBindingViewSet, basename="role-binding")
 router.register("workspaces", views.WorkspaceViewSet, basename="workspace")
-router.register("audit", views.AuditViewSet, basename="audit")
+router.register("audit", views.AuditViewSet, basename="audit-event")
 
 urlpatterns = router.urls

@@ -26,14 +26,25 @@ ERROR_SCHEMA: dict[str, Any] = {
 
 
 class Schema(AutoSchema):
-    """Adds the permission of each action to its description."""
+    """Gives every operation a summary, and its permission at the end of its description."""
 
-    def get_description(self) -> str:  # type: ignore[override]  # spectacular's own signature
-        text = str(super().get_description() or "")
+    def get_operation(self, *args: Any, **kwargs: Any) -> Any:
+        operation = super().get_operation(*args, **kwargs)
         needed = self._needed()
-        if needed and needed not in (ANY_USER, PUBLIC):
-            text = f"{text}\n\nNeeds the permission `{needed}`.".strip()
-        return text
+        if operation and needed and needed not in (ANY_USER, PUBLIC):
+            text = f"{operation.get('description', '')}\n\nNeeds the permission `{needed}`."
+            operation["description"] = text.strip()
+        return operation
+
+    def get_summary(self) -> str | None:
+        """What an action that tells none of its own does."""
+        noun = str(getattr(self.view, "basename", "")).replace("-", " ")
+        match getattr(self.view, "action", None):
+            case "list":
+                return f"List {noun}s"
+            case "retrieve":
+                return f"One {noun}"
+        return None
 
     def get_auth(self) -> list[dict[str, list[str]]]:
         return [] if self._needed() == PUBLIC else list(super().get_auth())
