@@ -60,6 +60,8 @@ class Me(StrictSerializer):
 
 
 class UserOut(serializers.ModelSerializer[User]):
+    email = serializers.CharField(help_text="An address, or empty")
+
     class Meta:
         model = User
         fields = ("id", "username", "email", "full_name", "is_active", "created_at", "last_login")
