@@ -104,6 +104,19 @@ def test_an_operation_goes_on_when_the_process_that_watches_it_is_killed(
     assert starts_of(server.journal, operation["id"]) == 1
 
 
+def test_a_killed_cluster_is_replaced_and_its_operation_goes_on(server: LiveServer) -> None:
+    operation = server.create_server("sleep-2-cluster")
+    wait_until(lambda: starts_of(server.journal, operation["id"]), "the CLI runs")
+    worker = server.part("worker")
+    [sentinel] = [pid for pid in server.processes() if parent_of(pid) == worker]
+    os.kill(sentinel, signal.SIGKILL)
+    ended = server.wait_for(operation["id"], "completed", "failed")
+    assert (ended["status"], ended["exit_code"]) == ("completed", 0)
+    assert starts_of(server.journal, operation["id"]) == 1
+    assert server.part("worker") == worker
+    assert "the django-q2 cluster has died; starting another" in server.said
+
+
 def parent_of(pid: int) -> int:
     try:
         with open(f"/proc/{pid}/stat") as file:

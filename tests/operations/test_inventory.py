@@ -16,6 +16,7 @@ from operations.commands import Kind
 from operations.inventory import store_list
 from operations.models import Cluster, Operation, Server, Taskserv
 from tests.factories import make_operation, make_server, make_workspace
+from tests.processes import processes_with, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 
@@ -253,8 +254,7 @@ def test_a_status_that_the_cli_does_not_tell_is_the_stored_one(
 def test_a_cli_that_does_not_answer_in_time_is_ended(
     cli: Any, workspace: Workspace, journal: Path, settings: Any
 ) -> None:
-    from tests.processes import processes_with
-
     settings.STATUS_TIMEOUT_SECONDS = 0.3
     sync.observe(make_server(workspace, "stubborn-1"))
-    assert processes_with(f"FAKE_CLI_JOURNAL={journal}") == set()
+    variable = f"FAKE_CLI_JOURNAL={journal}"
+    wait_until(lambda: processes_with(variable) == set(), "all of its group have died")
