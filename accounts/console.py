@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import messages
 from django.contrib.admin import AdminSite, ModelAdmin
-from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.admin.forms import AdminAuthenticationForm, AdminPasswordChangeForm
+from django.contrib.auth.views import PasswordChangeView
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
 
 from accounts import sessions
-from accounts.actor import actor_of
+from accounts.actor import Actor, actor_of
 from accounts.models import User
 from accounts.permissions import within
 from provisioning.errors import ProductError
@@ -40,6 +43,37 @@ class LoginForm(AdminAuthenticationForm):
         return self.cleaned_data
 
 
+class PasswordForm(AdminPasswordChangeForm):
+    """One's own password, changed by the service of the API: counted, audited, every other session
+    ended."""
+
+    actor: Actor
+
+    def clean_old_password(self) -> str:
+        password: str = self.cleaned_data["old_password"]
+        try:
+            sessions.check_present_password(user=self.user, password=password, actor=self.actor)
+        except ProductError as error:
+            raise ValidationError(error.message) from None
+        return password
+
+    def save(self, commit: bool = True) -> User:
+        sessions.set_password(
+            user=self.user, new_password=self.cleaned_data["new_password1"], actor=self.actor
+        )
+        self.user.refresh_from_db()  # the session that Django renews is made from the new row
+        return self.user
+
+
+class PasswordView(PasswordChangeView):
+    form_class = PasswordForm
+
+    def get_form(self, form_class: type[Any] | None = None) -> Any:
+        form: Any = super().get_form(form_class)
+        form.actor = actor_of(self.request)
+        return form
+
+
 class ConsoleSite(AdminSite):
     site_header = "Provisioning Server"
     site_title = "Provisioning Server"
@@ -47,6 +81,18 @@ class ConsoleSite(AdminSite):
     site_url = "/v1/docs"
     enable_nav_sidebar = False
     login_form = LoginForm
+
+    def password_change(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        """Django's page with our form."""
+        view = PasswordView.as_view(
+            extra_context={**self.each_context(request), **(extra_context or {})},
+            success_url=reverse("admin:password_change_done"),
+            template_name="registration/password_change_form.html",
+        )
+        request.current_app = self.name
+        return view(request)  # type: ignore[return-value]
 
     def has_permission(self, request: HttpRequest) -> bool:
         return isinstance(request.user, User) and request.user.is_staff

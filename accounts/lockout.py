@@ -83,6 +83,11 @@ def forget_failures(username: str, source: str) -> None:
     LoginThrottle.objects.filter(username=username.lower(), source=source).delete()
 
 
+def forget_all_failures(username: str) -> None:
+    """A new password starts afresh from every address."""
+    LoginThrottle.objects.filter(username=username.lower()).delete()
+
+
 def unlock(user: User, *, actor: Actor) -> int:
     """End every lock of this name; returns how many were in force."""
     with transaction.atomic():

@@ -214,9 +214,8 @@ def read_grants(user: User) -> Grants:
         if workspace_id is None:
             everywhere.update(permissions)
         else:
-            by_workspace[workspace_id] = by_workspace.get(workspace_id, frozenset()) | frozenset(
-                permissions
-            )
+            held = {name for name in permissions if PERMISSIONS[name].is_scoped}
+            by_workspace[workspace_id] = by_workspace.get(workspace_id, frozenset()) | held
     return Grants(everywhere=frozenset(everywhere), by_workspace=by_workspace)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, transaction
 
-from accounts import audit, authentication, passwords, sessions
+from accounts import audit, authentication, lockout, passwords, sessions
 from accounts.actor import Actor
 from accounts.events import Event
 from accounts.models import Role, RoleBinding, User, Workspace
@@ -115,10 +115,12 @@ def change_user(*, user: User, actor: Actor, **values: Any) -> User:
 
 
 def set_user_password(*, user: User, new_password: str, actor: Actor) -> None:
-    """Give somebody a new password (an admin's act); ends his sessions."""
+    """Give somebody a new password (an admin's act); ends his sessions and his lockouts."""
     _refuse_to_touch_the_mightier(actor, user)
     passwords.check(new_password, user)
-    sessions.set_password(user=user, new_password=new_password, actor=actor)
+    with transaction.atomic():
+        sessions.set_password(user=user, new_password=new_password, actor=actor)
+        lockout.forget_all_failures(user.username)
 
 
 def delete_user(*, user: User, actor: Actor) -> None:

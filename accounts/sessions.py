@@ -163,14 +163,19 @@ def change_password(*, user: User, old_password: str, new_password: str, actor: 
 
     Raises Invalid for a wrong old password (counted like a failed login) or a weak new one.
     """
+    check_present_password(user=user, password=old_password, actor=actor)
+    passwords.check(new_password, user, field="new_password")
+    set_password(user=user, new_password=new_password, actor=actor)
+
+
+def check_present_password(*, user: User, password: str, actor: Actor) -> None:
+    """Raise Invalid for a wrong one (counted like a failed login), TooManyRequests when locked."""
     lockout.refuse_if_locked(user.username, actor.source)
-    if not user.check_password(old_password):
+    if not user.check_password(password):
         with transaction.atomic():
             _record_failure(user.username, actor, "password")
             lockout.count_failure(user.username, actor)
         raise Invalid("is not your present password", field="old_password")
-    passwords.check(new_password, user, field="new_password")
-    set_password(user=user, new_password=new_password, actor=actor)
 
 
 def set_password(*, user: User, new_password: str, actor: Actor) -> None:

@@ -16,11 +16,20 @@ from operations.machine import OPERATION_VARIABLE
 
 
 def program() -> Program:
-    """The configured CLI, else the bundled `provisioning-local` beside this Python."""
-    configured = settings.CLI_PATH
-    return Program(
-        Path(configured) if configured else Path(sys.executable).with_name("provisioning-local")
-    )
+    """The configured CLI (a path, or a name on the PATH), else the bundled `provisioning-local`
+    beside this Python."""
+    configured: str = settings.CLI_PATH
+    if not configured:
+        return Program(Path(sys.executable).with_name("provisioning-local"))
+    if "/" not in configured:
+        configured = shutil.which(configured, path=search_path()) or configured
+    return Program(Path(configured))
+
+
+def search_path() -> str | None:
+    """The PATH that the CLI itself is given."""
+    path: str | None = settings.CLI_ENVIRONMENT.get("PATH")
+    return path
 
 
 def template(key: str) -> ArgvTemplate:
@@ -49,7 +58,7 @@ def problem() -> str | None:
     if not cli.path.is_file():
         return f"The CLI {cli.path} does not exist: set provisioning.cli_path."
     if cli.path.suffix == ".nu":
-        if shutil.which("nu", path=settings.CLI_ENVIRONMENT.get("PATH")) is None:
+        if shutil.which("nu", path=search_path()) is None:
             return "The CLI is a Nushell script, but there is no nu on the PATH."
     elif not os.access(cli.path, os.X_OK):
         return f"The CLI {cli.path} is not executable."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import secrets
 from collections.abc import Iterator
 
 from django.core.management import call_command
@@ -42,17 +41,16 @@ def one_at_a_time() -> Iterator[None]:
             cursor.execute("SELECT pg_advisory_unlock(%s)", [MIGRATION_LOCK])
 
 
-def create_first_admin(password: str) -> str | None:
+def create_first_admin(password: str) -> bool:
     """On an installation without users: the user `admin` and the workspace `production`.
 
-    Returns the password when it had to be made (to be shown once), else None.
+    False when there are users already. Raises ConfigError for a password that breaks the rules.
     """
     with one_at_a_time(), transaction.atomic():
         if User.objects.exists():
-            return None
-        chosen = password or secrets.token_urlsafe(18)
+            return False
         try:
-            user = services.create_user(username=ADMIN_NAME, password=chosen, actor=SYSTEM)
+            user = services.create_user(username=ADMIN_NAME, password=password, actor=SYSTEM)
         except ProductError as error:
             raise ConfigError(f"PROVISIONING_ADMIN_PASSWORD: {error.message}") from None
         services.create_binding(user=user, role=Role.objects.get(name=ADMIN), actor=SYSTEM)
@@ -62,4 +60,4 @@ def create_first_admin(password: str) -> str | None:
                 description="The workspace of the examples in the documentation.",
                 actor=SYSTEM,
             )
-    return None if password else chosen
+    return True

@@ -80,7 +80,7 @@ def split_list(value: object) -> object:
 
 
 class ServerSection(Section):
-    host: str = "127.0.0.1"
+    host: str = Field("127.0.0.1", min_length=1)
     port: int = Field(8083, ge=1, le=65535)
     cors_enabled: bool = True
     cors_allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
@@ -105,6 +105,11 @@ class ServerSection(Section):
             if origin != "*" and not re.fullmatch(r"https?://[^/\s]+", origin):
                 raise ValueError(f"{origin!r} is not an origin such as https://console.example.com")
         return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _no_slash(cls, value: str) -> str:
+        return value.rstrip("/")
 
     @model_validator(mode="after")
     def _tls_files(self) -> ServerSection:
@@ -277,7 +282,8 @@ def read_environment(environ: Mapping[str, str]) -> dict[str, str]:
                 found[full] = value
         elif name.endswith("_FILE"):
             target = ENV_ALIASES.get(name[:-5], name[:-5])
-            if names.get(target) in SECRET_KEYS and target not in environ:
+            if names.get(target) in SECRET_KEYS:
+                refuse_two_values(name, environ)
                 found[target] = read_secret_file(name, value)
         elif name.startswith(ENV_PREFIX) and "__" in name:
             section = name.removeprefix(ENV_PREFIX).split("__")[0].lower()
@@ -286,6 +292,14 @@ def read_environment(environ: Mapping[str, str]) -> dict[str, str]:
                     f"{name} is set, but there is no such setting: see docs/configuration.md"
                 )
     return found
+
+
+def refuse_two_values(file_variable: str, environ: Mapping[str, str]) -> None:
+    """A secret comes from its variable or from a file, not from both."""
+    wanted = ENV_ALIASES.get(file_variable[:-5], file_variable[:-5])
+    for name in environ:
+        if ENV_ALIASES.get(name, name) == wanted:
+            raise ConfigError(f"{name} and {file_variable} are both set: set one of them")
 
 
 def read_secret_file(name: str, path: str) -> str:

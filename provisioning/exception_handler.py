@@ -10,7 +10,7 @@ from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import IntegrityError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from rest_framework import exceptions
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -162,4 +162,5 @@ OWN_AUDIT = frozenset({"/v1/auth/login", "/v1/auth/refresh"})
 def plain(request: HttpRequest, status: int, message: str) -> HttpResponse:
     """The error body outside DRF: unknown paths, middleware, Django's own handlers."""
     request_id = getattr(request, "request_id", "")
-    return JsonResponse(errors.body(status, message, request_id=request_id), status=status)
+    body = JSONRenderer().render(errors.body(status, message, request_id=request_id))
+    return HttpResponse(body, status=status, content_type=JSONRenderer.media_type)

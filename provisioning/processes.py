@@ -59,6 +59,10 @@ class Part:
             self.process = self._start()
         return None
 
+    @property
+    def is_running(self) -> bool:
+        return self.process.poll() is None
+
     def ask_to_stop(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGTERM)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -91,11 +92,14 @@ def prepare(values: config.Config) -> None:
             say(f"Warning: {problem.msg}")
     try:
         bootstrap.migrate()
-        password = bootstrap.create_first_admin(values.admin_password)
+        password = values.admin_password or secrets.token_urlsafe(18)
+        is_new = bootstrap.create_first_admin(password)
     except OperationalError as error:
         raise ConfigError(f"the database does not answer: {str(error).splitlines()[0]}") from None
     connections.close_all()
-    if password:
+    if is_new and values.admin_password:
+        say(f"Created the user {bootstrap.ADMIN_NAME} with the password you have set.")
+    elif is_new:
         say(f"Created the user {bootstrap.ADMIN_NAME} with the password {password}")
         say("It is shown only this once: log in and change it.")
 
@@ -109,6 +113,8 @@ def refuse_used_port(host: str, port: int) -> None:
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
+    except socket.gaierror:
+        raise ConfigError(f"server.host = {host!r}: is no address of this machine") from None
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConfigError(
@@ -121,20 +127,29 @@ def run(values: config.Config) -> None:
     """Start web and worker, keep them alive until a signal, stop them in order."""
     from provisioning.processes import Part
 
-    stop = threading.Event()
+    stop, hurry = threading.Event(), threading.Event()
+
+    def on_signal(*_: object) -> None:
+        (hurry if stop.is_set() else stop).set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, on_signal)
     worker, web = Part("worker"), Part("serve")
     announce(values, stop)
     while not stop.wait(SUPERVISE_SECONDS):
         for part in (worker, web):
             if sentence := part.keep_alive():
                 say(sentence)
-    say("Stopping.")
+    say("Stopping. Running operations may end; Ctrl-C again to leave them running without waiting.")
     web.ask_to_stop()
     worker.ask_to_stop()
+    deadline = time.monotonic() + values.provisioning.shutdown_grace_seconds + STOP_SECONDS
+    while worker.is_running and time.monotonic() < deadline:
+        if hurry.wait(0.1):
+            hurry.clear()
+            worker.ask_to_stop()
     web.wait(STOP_SECONDS)
-    worker.wait(values.provisioning.shutdown_grace_seconds + STOP_SECONDS)
+    worker.wait(0)
     say("Stopped.")
 
 

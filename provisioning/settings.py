@@ -223,6 +223,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 # --- Operations -------------------------------------------------------------------------------
 
 CLI_PATH = CONFIG.provisioning.cli_path
+if "/" in CLI_PATH:  # the CLI starts in another directory; a bare name is looked for on the PATH
+    CLI_PATH = str(Path(CLI_PATH).absolute())
 CLI_COMMANDS = CONFIG.provisioning.commands
 OPERATION_TIMEOUT_SECONDS = CONFIG.provisioning.timeout_seconds
 MAX_CONCURRENT_OPERATIONS = CONFIG.provisioning.max_concurrent_operations

@@ -44,7 +44,7 @@ def test_trouble_with_one_operation_is_none_for_the_others(
 ) -> None:
     troubled, healthy = submitted("ok-troubled"), submitted("ok-healthy")
     copy = LogWriter.copy
-    failures = []
+    failures: list[LogWriter] = []
 
     def full_disk_at_first(writer: LogWriter, token: int) -> None:
         if writer.operation_id == troubled.pk and len(failures) < 3:

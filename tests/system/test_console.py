@@ -186,3 +186,31 @@ def test_the_log_of_an_operation_cannot_inject_html(admin: User, workspace: Work
 
     assert "<script>evil" not in page.content.decode()
     assert "&lt;script&gt;evil" in page.content.decode()
+
+
+def change_password(client: Client, old: str, new: str) -> Any:
+    form = {"old_password": old, "new_password1": new, "new_password2": new}
+    return client.post("/admin/password_change/", form)
+
+
+def test_changing_ones_password_ends_the_other_sessions_but_not_this_one(
+    viewer: User, api: Any
+) -> None:
+    here, elsewhere, token = logged_in(viewer), logged_in(viewer), api(viewer)
+
+    response = change_password(here, PASSWORD, "a-brand-new-password")
+
+    assert response.status_code == 302
+    assert User.objects.get(pk=viewer.pk).check_password("a-brand-new-password")
+    assert AuditEvent.objects.filter(event="password.changed", actor=viewer).count() == 1
+    assert here.get("/admin/").status_code == 200
+    assert elsewhere.get("/admin/").status_code == 302
+    assert token.get("/v1/auth/me").status_code == 401
+
+
+def test_a_wrong_present_password_is_counted_and_changes_nothing(viewer: User) -> None:
+    response = change_password(logged_in(viewer), "wrong", "a-brand-new-password")
+
+    assert "is not your present password" in response.content.decode()
+    assert User.objects.get(pk=viewer.pk).check_password(PASSWORD)
+    assert AuditEvent.objects.filter(event="login.failed", target_name="victor").count() == 1

@@ -16,7 +16,14 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.actor import SYSTEM
-from accounts.models import AuditEvent, RefreshSession, RoleBinding, User, Workspace
+from accounts.models import (
+    AuditEvent,
+    LoginThrottle,
+    RefreshSession,
+    RoleBinding,
+    User,
+    Workspace,
+)
 from operations.models import Operation, Server
 from operations.services.ending import Ending, end
 from tests.factories import bind, make_operation, make_user
@@ -44,7 +51,7 @@ def test_create_user_makes_a_user_with_a_role(
         stdin="a-long-password\n",
     )
 
-    assert said == "Created the user bob as Operator."
+    assert said == "Created the user bob as Operator in production."
     assert User.objects.get(username="bob").check_password("a-long-password")
     assert RoleBinding.objects.get(user__username="bob").workspace == workspace
     assert AuditEvent.objects.get(event="user.created").actor_name == "command-line"
@@ -88,6 +95,14 @@ def test_set_password_ends_the_sessions(viewer: User, monkeypatch: pytest.Monkey
     user = User.objects.get(pk=viewer.pk)
     assert user.check_password("another-password")
     assert user.token_version == viewer.token_version + 1
+
+
+def test_set_password_ends_the_lockouts(viewer: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    LoginThrottle.objects.create(username="victor", source="192.0.2.1", failures=5)
+
+    run("set_password", "victor", monkeypatch=monkeypatch, stdin="another-password\n")
+
+    assert not LoginThrottle.objects.exists()
 
 
 def test_assign_role_gives_and_takes(viewer: User) -> None:
@@ -170,6 +185,22 @@ def test_backup_is_a_complete_private_copy(tmp_path: Path) -> None:
     assert names == ["in-the-backup"]
     with pytest.raises(CommandError, match="exists"):
         run("backup", target)
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="NOT RUN on PostgreSQL: pg_dump does it")
+def test_a_restored_backup_runs_nothing_a_second_time(fake_cli: Path, tmp_path: Path) -> None:
+    place = Workspace.objects.create(name="production")
+    waiting, running = make_operation(place), make_operation(place)
+    Operation.objects.filter(pk=running.pk).update(status="running", started_at=timezone.now())
+
+    run("backup", tmp_path / "copy.sqlite3")
+
+    with sqlite3.connect(tmp_path / "copy.sqlite3") as copy:
+        rows = copy.execute("SELECT status, reason, finished_at FROM operations_operation")
+        assert {row[:2] for row in rows} == {("failed", "lost")}
+    assert [op.status for op in Operation.objects.order_by("id")] == ["pending", "running"]
+    assert waiting.pk != running.pk
 
 
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)

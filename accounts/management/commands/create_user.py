@@ -36,5 +36,6 @@ class Command(BaseCommand):
                 services.create_binding(
                     user=user, role=role, workspace=workspace, actor=COMMAND_LINE
                 )
-        what = f" as {role}" if role else " without a role"
+        where = f" in {workspace}" if workspace else " everywhere"
+        what = f" as {role}{where}" if role else " without a role"
         self.stdout.write(f"Created the user {user}{what}.")

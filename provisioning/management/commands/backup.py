@@ -44,9 +44,26 @@ def copy_database(target: Path) -> None:
     connection.ensure_connection()
     with contextlib.closing(sqlite3.connect(target)) as copy:
         connection.connection.backup(copy)
+        close_open_operations(copy)
         copy.execute("PRAGMA journal_mode=DELETE")
         verdict = copy.execute("PRAGMA integrity_check").fetchone()[0]
     if verdict != "ok":
         raise CommandError(f"The copy is damaged: {verdict}.")
     with target.open("rb") as file:
         os.fsync(file.fileno())
+
+
+def close_open_operations(copy: sqlite3.Connection) -> None:
+    """Let no operation of the copy be open: by the time it is restored they have ended here, and a
+    server started on it would run them a second time."""
+    with copy:
+        copy.execute(
+            """
+            UPDATE operations_operation
+            SET status = 'failed', reason = 'lost', finished_at = CURRENT_TIMESTAMP,
+                updated_at = CURRENT_TIMESTAMP,
+                error = 'It was not finished when this backup was made: look what became of it '
+                        || 'before you submit it again.'
+            WHERE status IN ('pending', 'running')
+            """
+        )
