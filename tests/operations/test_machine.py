@@ -78,31 +78,41 @@ def test_nobody_belongs_to_an_unknown_operation() -> None:
 
 
 HOST_ID = """
-import sys
+import os, sys
 from pathlib import Path
 from django.conf import settings
-settings.configure(STATE_DIR=Path(sys.argv[1]))
+directory = Path(sys.argv[1])
+settings.configure()
 from operations import machine
-while not (Path(sys.argv[1]) / "go").exists():
+(directory / f"ready-{os.getpid()}").touch()
+while not (directory / "go").exists():
     pass
-print(machine.host_id())
+for number in range(300):
+    settings.STATE_DIR = directory / str(number)
+    machine.host_id.cache_clear()
+    print(machine.host_id())
 """
 
 
 def test_processes_that_start_at_once_agree_on_the_host_id(tmp_path: Path) -> None:
+    """Three that wait for each other and then ask in the same moment, for 300 state directories."""
+    for number in range(300):
+        (tmp_path / str(number)).mkdir()
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", HOST_ID, str(tmp_path)],
             stdout=subprocess.PIPE,
             cwd=Path(__file__).parents[2],
         )
-        for _ in range(6)
+        for _ in range(3)
     ]
+    wait_until(lambda: len(list(tmp_path.glob("ready-*"))) == 3, "all of them wait")
     (tmp_path / "go").touch()
-    said = {process.communicate(timeout=30)[0].decode().strip() for process in processes}
-    assert said == {(tmp_path / "host_id").read_text()}
-    assert str(uuid.UUID(min(said))) == min(said)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["go", "host_id"]
+    said = [process.communicate(timeout=30)[0].decode().splitlines() for process in processes]
+    stored = [(tmp_path / str(number) / "host_id").read_text() for number in range(300)]
+    assert said == [stored] * 3
+    assert all(str(uuid.UUID(text)) == text for text in stored)
+    assert list(tmp_path.glob("*/.host_id.*")) == []
 
 
 def test_the_host_id_stays(settings: Any) -> None:

@@ -123,6 +123,18 @@ def test_processes_that_went_to_sessions_of_their_own_are_found_and_ended(
     assert_nothing_left(operation)
 
 
+def test_a_process_in_a_session_of_its_own_may_say_goodbye_too(
+    journal: Path, workspace: Workspace
+) -> None:
+    operation = submit(workspace, "detach-1")
+    with turning():
+        wait_for_lines(journal, operation, 2)
+        cancel(operation)
+        wait_for_status(operation, "cancelled")
+    assert [line.word for line in read_journal(journal)] == ["start", "child", "goodbye"]
+    assert_all_dead(journal)
+
+
 def test_other_operations_are_untouched_by_a_cancel(journal: Path, workspace: Workspace) -> None:
     other = submit(workspace, "hold-1")
     operation = submit(workspace, "stubborn-1")

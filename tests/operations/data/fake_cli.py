@@ -7,6 +7,7 @@
     lines-N-*  prints N lines on both streams     plain-*    prints text, no JSON
     liar-*     exit 0, but reports a failure      env-*      prints its environment as the result
     escape-*   starts a child in a session of its own that ignores TERM, then sleeps
+    detach-*   starts a child in a session of its own that says goodbye to the journal on TERM
     stdin-*    prints what it was given on stdin  kill-*     kills its own launcher (its parent)
     hold-*     waits for the file $FAKE_CLI_JOURNAL.go, then ok
     paced-N-*  like lines, but slowly, and waits as hold does in the middle
@@ -44,6 +45,11 @@ def ok(name: str) -> int:
         json.dumps({"hostname": name, "name": name, "ip_address": "192.0.2.1", "status": "running"})
     )
     return 0
+
+
+def say_goodbye(*_: object) -> None:
+    journal("goodbye")
+    os._exit(0)
 
 
 def number(name: str) -> float:
@@ -131,6 +137,12 @@ def main() -> int:
                 journal("child")
                 time.sleep(600)
                 os._exit(0)
+        time.sleep(600)
+    elif word == "detach":
+        if os.fork() == 0:
+            os.setsid()
+            signal.signal(signal.SIGTERM, say_goodbye)
+            journal("child")
         time.sleep(600)
     elif word == "silent":
         code = 1
