@@ -243,6 +243,27 @@ def test_an_installer_that_fails_is_quoted(clone: Clone) -> None:
     )
 
 
+def test_an_update_that_failed_is_not_taken_for_what_was_there_before(clone: Clone) -> None:
+    clone.add_server()
+    clone.pretend_uv()
+    clone.run()
+    clone.pretend_uv(f"ln -sf '{clone.programs}/false' '{clone.bin}/python'; exit 2")
+    (clone.path / "uv.lock").write_text("version = 2\n")
+    assert clone.run().returncode == 1
+    (clone.path / "uv.lock").write_text("version = 1\n")
+    clone.pretend_uv()
+    assert clone.run().stdout == "server []\n"
+
+
+def test_an_environment_whose_python_is_gone_is_made_anew(clone: Clone) -> None:
+    clone.add_server()
+    clone.pretend_uv()
+    clone.run()
+    (clone.bin / "python").unlink()
+    (clone.bin / "python").symlink_to(clone.path / "uninstalled")
+    assert clone.run().stdout == "server []\n"
+
+
 def test_two_first_starts_install_once(clone: Clone) -> None:
     clone.add_server()
     journal = clone.pretend_uv("sleep 0.3")
