@@ -259,16 +259,16 @@ def change_workspace(*, workspace: Workspace, description: str, actor: Actor) ->
 
 def delete_workspace(*, workspace: Workspace, actor: Actor) -> None:
     """Delete an empty workspace; while anything lives in it the database refuses."""
-    with transaction.atomic():
-        audit.record(
-            Event.WORKSPACE_DELETED, actor=actor, target=workspace, workspace=workspace.name
-        )
-        try:
-            with transaction.atomic():
-                workspace.delete()
-        except models.ProtectedError:
-            raise Conflict(
-                f"The workspace {workspace.name} is in use: delete its servers, taskservs and "
-                "clusters, and let its operations end, first."
-            ) from None
-        transaction.on_commit(authentication.forget_cached_people)
+    try:
+        with transaction.atomic():
+            audit.record(
+                Event.WORKSPACE_DELETED, actor=actor, target=workspace, workspace=workspace.name
+            )
+            workspace.delete()
+            transaction.on_commit(authentication.forget_cached_people)
+    except (models.ProtectedError, IntegrityError):
+        # The second: something came to live in it just now. PostgreSQL says so at the commit.
+        raise Conflict(
+            f"The workspace {workspace.name} is in use: delete its servers, taskservs and "
+            "clusters, and let its operations end, first."
+        ) from None
