@@ -13,7 +13,7 @@ from accounts.actor import SYSTEM, Actor
 from accounts.models import Workspace
 from operations.events import Event
 from operations.inventory import KEYS, MODELS, store_list, text
-from operations.models import InventoryItem
+from operations.models import InventoryItem, Operation
 from operations.runner.launch import capture_document
 
 log = logging.getLogger("provisioning.inventory")
@@ -41,6 +41,8 @@ def _sync_list(workspace: Workspace, name: str, counts: dict[str, int], actor: A
         )
         return
     with transaction.atomic():
+        if has_changed_since(workspace, name, asked_at):
+            return  # the list may be older than what the operation has written: wait for the next
         seen, removed = store_list(MODELS[name], workspace, document, asked_at)
         if removed:
             audit.record(
@@ -52,6 +54,13 @@ def _sync_list(workspace: Workspace, name: str, counts: dict[str, int], actor: A
             )
     counts["seen"] += seen
     counts["removed"] += len(removed)
+
+
+def has_changed_since(workspace: Workspace, name: str, instant: datetime) -> bool:
+    """Whether an operation on such items has ended since."""
+    return Operation.objects.filter(
+        workspace=workspace, kind__startswith=f"{name}_", finished_at__gte=instant
+    ).exists()
 
 
 def observe(item: InventoryItem) -> tuple[InventoryItem, datetime, str]:

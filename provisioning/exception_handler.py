@@ -90,11 +90,17 @@ def translate(error: Exception) -> errors.ProductError:
             return other(415, "The body must be JSON: send 'Content-Type: application/json'.")
         case exceptions.APIException():
             return other(error.status_code, str(error.detail))
-        case OperationalError() if "locked" in str(error):
+        case OperationalError() if is_passing(error):
             return errors.Unavailable(
                 "The database is busy: try again in a second.", retry_after_seconds=1
             )
     return other(500, "Something went wrong on the server; its log has the request id.")
+
+
+def is_passing(error: OperationalError) -> bool:
+    """SQLite's "database is locked", PostgreSQL's "deadlock detected": nothing was changed, and the
+    same request will do in a moment."""
+    return "locked" in str(error) or "deadlock" in str(error)
 
 
 def other(status: int, message: str) -> errors.ProductError:

@@ -258,3 +258,24 @@ def test_a_cli_that_does_not_answer_in_time_is_ended(
     sync.observe(make_server(workspace, "stubborn-1"))
     variable = f"FAKE_CLI_JOURNAL={journal}"
     wait_until(lambda: processes_with(variable) == set(), "all of its group have died")
+
+
+def test_a_list_that_was_asked_for_before_a_delete_ended_brings_nothing_back(
+    cli: Any, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The delete ends between the CLI's answer and our looking at it."""
+    make_server(workspace, "ok-1")
+    ask = sync.capture_document
+
+    def ask_while_a_delete_ends(key: str, *args: Any) -> Any:
+        answer = ask(key, *args)
+        if key == "server_list":
+            run(Kind.SERVER_DELETE, workspace, hostname="ok-1")
+        return answer
+
+    monkeypatch.setattr(sync, "capture_document", ask_while_a_delete_ends)
+    cli(FAKE_CLI_LIST=[{"hostname": "ok-1", "name": "ok-1", "status": "running"}])
+
+    sync.sync_all()
+
+    assert not Server.objects.exists()
