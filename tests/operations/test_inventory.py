@@ -15,6 +15,7 @@ from operations import runner, sync
 from operations.commands import Kind
 from operations.inventory import store_list
 from operations.models import Cluster, Operation, Server, Taskserv
+from operations.runner.launch import capture_document
 from tests.factories import make_operation, make_server, make_workspace
 from tests.processes import processes_with, wait_until
 
@@ -265,7 +266,7 @@ def test_a_list_that_was_asked_for_before_a_delete_ended_brings_nothing_back(
 ) -> None:
     """The delete ends between the CLI's answer and our looking at it."""
     make_server(workspace, "ok-1")
-    ask = sync.capture_document
+    ask = capture_document
 
     def ask_while_a_delete_ends(key: str, *args: Any) -> Any:
         answer = ask(key, *args)
@@ -273,7 +274,7 @@ def test_a_list_that_was_asked_for_before_a_delete_ended_brings_nothing_back(
             run(Kind.SERVER_DELETE, workspace, hostname="ok-1")
         return answer
 
-    monkeypatch.setattr(sync, "capture_document", ask_while_a_delete_ends)
+    monkeypatch.setattr("operations.sync.capture_document", ask_while_a_delete_ends)
     cli(FAKE_CLI_LIST=[{"hostname": "ok-1", "name": "ok-1", "status": "running"}])
 
     sync.sync_all()
