@@ -31,6 +31,8 @@ class Actor:
         return self.user is None and self.name in ("system", "command-line")
 
 
+# No user may be called like one of these: the audit trail would not tell them apart.
+RESERVED_NAMES = frozenset({"system", "command-line", "anonymous"})
 SYSTEM = Actor(name="system")
 COMMAND_LINE = Actor(name="command-line")
 

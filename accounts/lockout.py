@@ -1,7 +1,8 @@
 """Repeated wrong passwords lock a name out for a while, for the address they come from.
 
 A failure is counted by one UPDATE; nothing sleeps. A locked name is answered before the password is
-hashed, so a flood of tries costs no CPU. After ten times the limit from anywhere the name is locked
+hashed, so a flood of tries costs no CPU; tries that are being hashed at that moment (at most one a web
+thread) are still answered. After ten times the limit from anywhere the name is locked
 for every address, which stops a guess spread over many machines.
 """
 

@@ -15,7 +15,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, transaction
 
 from accounts import audit, authentication, lockout, passwords, sessions
-from accounts.actor import Actor
+from accounts.actor import RESERVED_NAMES, Actor
 from accounts.events import Event
 from accounts.models import Role, RoleBinding, User, Workspace
 from accounts.roles import ADMIN
@@ -83,6 +83,8 @@ def create_user(
     *, username: str, password: str, email: str = "", full_name: str = "", actor: Actor
 ) -> User:
     """A new active user without any role. Raises Invalid or Conflict."""
+    if username.lower() in RESERVED_NAMES:
+        raise Invalid(f"{username!r} is reserved for the server itself", field="username")
     user = User(username=username, email=email, full_name=full_name)
     passwords.check(password, user)
     user.set_password(password)

@@ -64,7 +64,10 @@ def log_in(*, username: str, password: str, actor: Actor) -> dict[str, Any]:
     """Verify and open a session; returns the token pair."""
     user = verify_login(username=username, password=password, actor=actor)
     with transaction.atomic():
-        session = _open_session(user, uuid.uuid4(), actor)
+        now = lock_user(user.pk)
+        if now is None or not now.is_active or now.password != user.password:
+            raise Unauthorized(WRONG_LOGIN)  # changed while the password was being checked
+        session = _open_session(now, uuid.uuid4(), actor)
         User.objects.filter(pk=user.pk).update(last_login=timezone.now())
         audit.record(
             Event.LOGIN_SUCCEEDED,
@@ -95,7 +98,19 @@ def refresh(*, refresh_token: str, actor: Actor) -> dict[str, Any]:
     return pair
 
 
+def lock_user(user_id: int) -> User | None:
+    """The row that whoever opens or ends sessions of a user takes first, in a transaction.
+
+    Without it a refresh that has not committed yet would survive the revocation of its family:
+    PostgreSQL's UPDATE does not see the row that the refresh inserts.
+    """
+    return User.objects.select_for_update(no_key=True).filter(pk=user_id).first()
+
+
 def _rotate(session_id: uuid.UUID, actor: Actor) -> dict[str, Any] | None:
+    owner_id = RefreshSession.objects.filter(pk=session_id).values_list("user", flat=True).first()
+    if owner_id is not None:
+        lock_user(owner_id)
     now = timezone.now()
     # No join: Django would update by a subselect, and PostgreSQL, when it has waited for another
     # refresh, looks again at the row's own columns only; both would succeed.
@@ -142,7 +157,9 @@ def _revoke(sessions: Any, now: datetime) -> int:
 
 def log_out(*, family: uuid.UUID, actor: Actor) -> None:
     """End one session: its refresh token at once, its access tokens within five seconds."""
+    assert actor.user
     with transaction.atomic():
+        lock_user(actor.user.pk)
         _revoke(RefreshSession.objects.filter(family=family, user=actor.user), timezone.now())
         audit.record(
             Event.SESSION_REVOKED, actor=actor, target=actor.user, data={"session": family.hex}
@@ -151,7 +168,10 @@ def log_out(*, family: uuid.UUID, actor: Actor) -> None:
 
 
 def end_all_sessions(user: User) -> None:
-    """Revoke every refresh token of a user and outdate his access tokens. Call in a transaction."""
+    """Revoke every refresh token of a user and outdate his access tokens.
+
+    Call in a transaction that has locked the user's row (see `lock_user`).
+    """
     _revoke(RefreshSession.objects.filter(user=user), timezone.now())
     user.token_version += 1
     user.save(update_fields=["token_version", "updated_at"])

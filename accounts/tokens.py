@@ -49,7 +49,7 @@ def parse_refresh(raw: str) -> dict[str, Any]:
 def _parse(kind: type[Token], raw: bytes | str, name: str) -> dict[str, Any]:
     try:
         payload = kind(raw).payload  # type: ignore[arg-type]  # the stubs want a Token here
-    except TokenError as error:
+    except (TokenError, OverflowError) as error:  # the second: an instant beyond all calendars
         problem = "has expired" if "expired" in str(error).lower() else "is not valid"
         raise Unauthorized(f"{name} {problem}: log in again.") from None
     if not re.fullmatch(r"[0-9]{1,18}", str(payload.get("sub"))):

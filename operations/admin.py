@@ -14,6 +14,7 @@ from accounts.permissions import require
 from operations import logs
 from operations.models import Cluster, Operation, Runner, Server, Taskserv
 from operations.services import lifecycle
+from operations.views.operations import refuse_workflow
 from provisioning.errors import ProductError
 
 SHOWN_LOG_LINES = 200
@@ -73,6 +74,7 @@ class OperationAdmin(ConsoleAdmin):
             try:
                 if operation.workspace:
                     require(actor, "operation_cancel", operation.workspace)
+                refuse_workflow(operation, actor)
                 lifecycle.cancel_operation(operation=operation, actor=actor)
             except ProductError as error:
                 self.message_user(request, f"{operation}: {error.message}", messages.WARNING)

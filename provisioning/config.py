@@ -16,12 +16,14 @@ import functools
 import json
 import os
 import re
+import ssl
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
+import dj_database_url
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
@@ -120,7 +122,23 @@ class ServerSection(Section):
         for path in (self.tls_cert, self.tls_key, self.client_ca):
             if path and not os.access(path, os.R_OK):
                 raise ValueError(f"{path} is not a readable file")
+        if self.tls_cert and self.tls_key:
+            check_certificates(self.tls_cert, self.tls_key, self.client_ca)
         return self
+
+
+def check_certificates(cert: Path, key: Path, client_ca: Path | None) -> None:
+    """Load them as the web server will. Raises ValueError with a sentence."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(cert, key)
+    except (ssl.SSLError, OSError) as error:
+        raise ValueError(f"{cert} and {key} are no PEM certificate with its key: {error}") from None
+    if client_ca:
+        try:
+            context.load_verify_locations(client_ca)
+        except (ssl.SSLError, OSError) as error:
+            raise ValueError(f"{client_ca} holds no PEM certificates: {error}") from None
 
 
 class AuthSection(Section):
@@ -165,7 +183,16 @@ class DatabaseSection(Section):
     def _known_scheme(cls, value: str) -> str:
         if value and not re.match(r"^(sqlite|postgres|postgresql)://", value):
             raise ValueError("must begin with sqlite:// or postgresql://")
+        if value and not names_a_database(value):
+            raise ValueError("is no URL such as postgresql://user:password@host:5432/name")
         return value
+
+
+def names_a_database(url: str) -> bool:
+    try:
+        return bool(dj_database_url.parse(url).get("NAME"))
+    except ValueError:
+        return False
 
 
 class QueueSection(Section):
@@ -193,6 +220,13 @@ class Config(BaseSettings):
     admin_password: str = Field("", repr=False)
     dev: bool = False
 
+    @field_validator("state_dir", mode="before")
+    @classmethod
+    def _not_empty(cls, value: object) -> object:
+        if value == "":
+            raise ValueError("must not be empty")
+        return value
+
     @model_validator(mode="after")
     def _secrets_are_secret(self) -> Config:
         secret = self.auth.jwt_secret
@@ -209,6 +243,9 @@ class Config(BaseSettings):
         if self.admin_password == "admin123" and not self.dev:  # noqa: S105 - the published sample
             raise ValueError("admin_password is the sample of the documentation: choose another")
         return self
+
+
+SECTIONS = ("server", "auth", "provisioning", "logging", "database", "queue")
 
 
 @dataclass(frozen=True)
@@ -285,12 +322,12 @@ def read_environment(environ: Mapping[str, str]) -> dict[str, str]:
             if names.get(target) in SECRET_KEYS:
                 refuse_two_values(name, environ)
                 found[target] = read_secret_file(name, value)
-        elif name.startswith(ENV_PREFIX) and "__" in name:
-            section = name.removeprefix(ENV_PREFIX).split("__")[0].lower()
-            if section in Config.model_fields:
-                raise ConfigError(
-                    f"{name} is set, but there is no such setting: see docs/configuration.md"
-                )
+        elif name.startswith(ENV_PREFIX) and (
+            "__" in name or name.removeprefix(ENV_PREFIX).lower() in SECTIONS
+        ):
+            raise ConfigError(
+                f"{name} is set, but there is no such setting: see docs/configuration.md"
+            )
     return found
 
 
@@ -311,13 +348,17 @@ def read_secret_file(name: str, path: str) -> str:
 
 def read_file(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"the configuration file {path} does not exist") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the configuration file {path} cannot be read: {error}") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"the configuration file {path} is not TOML: {error}") from None
+    for name in SECTIONS:
+        if not isinstance(tree.get(name, {}), dict):
+            raise ConfigError(f"{name} = {tree[name]!r} in {path}: must be a section, [{name}]")
+    return tree
 
 
 class _Environment(EnvSettingsSource):

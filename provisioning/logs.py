@@ -58,6 +58,7 @@ def configure(level: str, *, json_format: bool) -> None:
             "loggers": {
                 # The framework's own lines repeat ours, or tell of normal life at INFO.
                 "django.request": {"level": "ERROR"},
+                "django.security.DisallowedHost": {"level": "CRITICAL"},
                 "django-q": {"level": "WARNING"},
                 "_granian": {"level": "WARNING"},
             },

@@ -137,6 +137,7 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    record_refusal(request, errors.Forbidden(f"CSRF check failed: {reason}"))
     return plain(request, 403, f"The form has expired or was forged ({reason}): reload the page.")
 
 

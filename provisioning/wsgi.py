@@ -6,15 +6,27 @@ templates are loaded at the first use. One request through the whole stack loads
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 from typing import Any
 
+from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "provisioning.settings")
 
-application = get_wsgi_application()
+django_application = get_wsgi_application()
+
+
+def application(environ: dict[str, Any], start_response: Any) -> Any:
+    """Django, which reads a body only as far as its Content-Length: one that comes in chunks is read
+    here, up to the limit, and given its length. What is longer is refused by its length."""
+    if environ.get("HTTP_TRANSFER_ENCODING") and not environ.get("CONTENT_LENGTH"):
+        body = environ["wsgi.input"].read(settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)
+        environ["CONTENT_LENGTH"] = str(len(body))
+        environ["wsgi.input"] = io.BytesIO(body)
+    return django_application(environ, start_response)
 
 
 def warm_up() -> None:
@@ -28,7 +40,7 @@ def warm_up() -> None:
     log = logging.getLogger("provisioning.access")
     log.disabled = True
     request: Any = RequestFactory().get("/health")
-    application.get_response(request).close()
+    django_application.get_response(request).close()
     log.disabled = False
 
 

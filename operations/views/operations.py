@@ -13,8 +13,10 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.actor import Actor
+from accounts.permissions import require
 from operations import logs
-from operations.commands import KIND_CHOICES
+from operations.commands import KIND_CHOICES, Kind
 from operations.models import Operation
 from operations.serializers import OperationOut
 from operations.services import lifecycle
@@ -78,9 +80,9 @@ class OperationViewSet(WorkspaceScopedViewSet):
     )
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:
-        return cancel_answer(
-            lifecycle.cancel_operation(operation=self.get_object(), actor=self.actor)
-        )
+        operation = self.get_object()
+        refuse_workflow(operation, self.actor)
+        return cancel_answer(lifecycle.cancel_operation(operation=operation, actor=self.actor))
 
     @extend_schema(
         summary="What the CLI wrote",
@@ -127,6 +129,12 @@ def check_choices(request: Request) -> None:
         value = request.query_params.get(name)
         if value is not None and value not in known:
             raise Invalid(f"{value!r} is none of {', '.join(map(str, known))}", field=name)
+
+
+def refuse_workflow(operation: Operation, actor: Actor) -> None:
+    """Cancelling an operation that is a workflow needs the workflow's own permission, too."""
+    if operation.kind == Kind.WORKFLOW and operation.workspace is not None:
+        require(actor, "workflow_cancel", operation.workspace)
 
 
 def read_stream(request: Request) -> str | None:

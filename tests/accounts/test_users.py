@@ -226,3 +226,12 @@ def test_a_deactivated_admin_is_no_admin(client: APIClient, admin: User) -> None
 
     assert_error(client.get("/v1/users"), 401)
     last_event(event="authentication.failed")
+
+
+@pytest.mark.parametrize("name", ["system", "System", "anonymous", "command-line"])
+def test_nobody_is_called_like_the_server_itself(client: APIClient, name: str) -> None:
+    with nothing_changes():
+        answer = create(client, username=name)
+
+    assert_error(answer, 400)
+    assert "is reserved for the server itself" in answer.json()["message"]

@@ -35,7 +35,7 @@ def test_two_hundred_creates_at_once_run_once_each_and_never_more_than_ten_toget
     wait_until(lambda: ended() == {"completed": 200}, "all 200 have completed", 90, pause=0.25)
     lines = [line for line in read_journal(server.journal) if line.operation in ids]
     assert runs_by_operation(lines) == dict.fromkeys(ids, 1)
-    assert most_at_once(lines) == 10
+    assert 1 < most_at_once(lines) <= 10
     hostnames = {row["hostname"] for row in server.get("/v1/servers", limit=1000)}
     assert hostnames >= set(names)
 

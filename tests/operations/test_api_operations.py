@@ -371,3 +371,20 @@ def test_ids_are_ordered_by_time(client: APIClient) -> None:
 
     assert ids == sorted(ids)
     assert {key.version for key in ids} == {7}
+
+
+def test_a_workflow_is_not_cancelled_by_way_of_its_operation_without_the_permission(
+    stranger: User, operator: User, workspace: Workspace, api: Api
+) -> None:
+    Role.objects.create(
+        name="Stopper", permissions=["operation_read", "operation_cancel", "workspace_read"]
+    )
+    bind(stranger, "Stopper")
+    body = {"workspace": workspace.name, "name": "w", "steps": [STEP]}
+    workflow = api(operator).post("/v1/workflows/submit", body, format="json").json()
+
+    with nothing_changes(AuditEvent):
+        answer = api(stranger).post(f"/v1/operations/{workflow['id']}/cancel")
+
+    assert_error(answer, 403)
+    assert Operation.objects.get(pk=workflow["id"]).status == "pending"

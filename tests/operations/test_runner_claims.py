@@ -48,10 +48,10 @@ def test_no_more_run_at_once_than_the_limit_allows(
 ) -> None:
     settings.MAX_CONCURRENT_OPERATIONS = 3
     for index in range(12):
-        submit(workspace, f"sleep-0.05-{index}")
+        submit(workspace, f"sleep-0.2-{index}")
     runner.run_turn()
     lines = read_journal(journal)
-    assert most_at_once(lines) == 3
+    assert 1 < most_at_once(lines) <= 3
     assert statuses() == {"completed"}
     assert set(runs_by_operation(lines).values()) == {1}
 

@@ -112,6 +112,12 @@ def test_lists_are_written_with_commas_or_as_json(tmp_path: Path) -> None:
         ("", {"PROVISIONING_SERVER__CORS_ALLOWED_ORIGINS": "a.b"}, "'a.b' is not an origin"),
         ("", {"PROVISIONING_SERVER__HOST": ""}, "server.host = ''"),
         ("", {"PROVISIONING_LOGGING__LEVEL": "loud"}, "logging.level = 'loud'"),
+        ("", {"PROVISIONING_DATABASE__URL": "postgresql://u:hunter2@h:bad/x"}, "is no URL such as"),
+        ("", {"PROVISIONING_DATABASE__URL": "postgresql://"}, "is no URL such as"),
+        ("server = 5", {"PROVISIONING_SERVER__PORT": "9"}, "must be a section, [server]"),
+        ("", {"PROVISIONING_SERVERR__PORT": "9"}, "PROVISIONING_SERVERR__PORT is set, but there"),
+        ("", {"PROVISIONING_SERVER": '{"port": 9}'}, "PROVISIONING_SERVER is set, but there"),
+        ("", {"PROVISIONING_STATE_DIR": ""}, "must not be empty"),
     ],
 )
 def test_a_bad_value_is_one_line_that_names_key_value_and_rule(
@@ -169,3 +175,11 @@ def test_a_trailing_slash_of_the_public_url_is_dropped(tmp_path: Path) -> None:
     values = loaded(tmp_path, PROVISIONING_SERVER__PUBLIC_URL="https://p.example/").values
 
     assert values.server.public_url == "https://p.example"
+
+
+def test_a_certificate_that_is_none_is_refused_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "x.pem").write_text("not a certificate")
+    path = str(tmp_path / "x.pem")
+
+    with pytest.raises(config.ConfigError, match="are no PEM certificate with its key"):
+        loaded(tmp_path, PROVISIONING_SERVER__TLS_CERT=path, PROVISIONING_SERVER__TLS_KEY=path)

@@ -25,7 +25,7 @@ def directory [infra: string, kind: string]: nothing -> path {
 }
 
 def new-id [prefix: string]: nothing -> string {
-    $"($prefix)-(random chars --length 8 | str downcase)"
+    $"($prefix)-(random uuid | split row '-' | first)"
 }
 
 def now []: nothing -> string {
