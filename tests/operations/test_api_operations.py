@@ -383,8 +383,10 @@ def test_a_workflow_is_not_cancelled_by_way_of_its_operation_without_the_permiss
     body = {"workspace": workspace.name, "name": "w", "steps": [STEP]}
     workflow = api(operator).post("/v1/workflows/submit", body, format="json").json()
 
+    client = api(stranger)
+
     with nothing_changes(AuditEvent):
-        answer = api(stranger).post(f"/v1/operations/{workflow['id']}/cancel")
+        answer = client.post(f"/v1/operations/{workflow['id']}/cancel")
 
     assert_error(answer, 403)
     assert Operation.objects.get(pk=workflow["id"]).status == "pending"
