@@ -53,11 +53,12 @@ class Grants:
         return frozenset(key for key, held in self.by_workspace.items() if permission in held)
 
     def covers(self, permissions: frozenset[str], workspace_id: int | None) -> bool:
-        """Whether somebody with these grants may give these permissions away (there)."""
-        held = self.everywhere
-        if workspace_id is not None:
-            held = held | self.by_workspace.get(workspace_id, frozenset())
-        return permissions <= held
+        """Whether somebody with these grants may give these permissions away (there, where only the
+        scoped ones of them will count)."""
+        if workspace_id is None:
+            return permissions <= self.everywhere
+        counting = {name for name in permissions if PERMISSIONS[name].is_scoped}
+        return counting <= self.everywhere | self.by_workspace.get(workspace_id, frozenset())
 
     @property
     def is_empty(self) -> bool:
