@@ -29,6 +29,11 @@ USERNAME_RULE = (
 validate_username = RegexValidator(r"\A[A-Za-z0-9][A-Za-z0-9._@+-]{0,149}\Z", USERNAME_RULE)
 
 
+def is_scoped(permission: str) -> bool:
+    """Whether a binding for one workspace grants it; a name of another version grants nothing."""
+    return permission in PERMISSIONS and PERMISSIONS[permission].is_scoped
+
+
 @dataclass(frozen=True)
 class Grants:
     """What somebody holds: permissions everywhere, and permissions for single workspaces (by id)."""
@@ -40,7 +45,7 @@ class Grants:
         """In this workspace; without one: anywhere at all (for global permissions: everywhere)."""
         if permission in self.everywhere:
             return True
-        if not PERMISSIONS[permission].is_scoped:
+        if not is_scoped(permission):
             return False
         if workspace_id is not None:
             return permission in self.by_workspace.get(workspace_id, frozenset())
@@ -57,7 +62,7 @@ class Grants:
         scoped ones of them will count)."""
         if workspace_id is None:
             return permissions <= self.everywhere
-        counting = {name for name in permissions if PERMISSIONS[name].is_scoped}
+        counting = {name for name in permissions if is_scoped(name)}
         return counting <= self.everywhere | self.by_workspace.get(workspace_id, frozenset())
 
     @property
@@ -215,7 +220,7 @@ def read_grants(user: User) -> Grants:
         if workspace_id is None:
             everywhere.update(permissions)
         else:
-            held = {name for name in permissions if PERMISSIONS[name].is_scoped}
+            held = {name for name in permissions if is_scoped(name)}
             by_workspace[workspace_id] = by_workspace.get(workspace_id, frozenset()) | held
     return Grants(everywhere=frozenset(everywhere), by_workspace=by_workspace)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 
 # Not the developer's: whatever is configured there must not reach the tests, but for the database.
@@ -14,4 +16,5 @@ for name in list(os.environ):
         del os.environ[name]
 if "PROVISIONING_STATE_DIR" not in os.environ:
     os.environ["PROVISIONING_STATE_DIR"] = tempfile.mkdtemp(prefix="ps-")
+    atexit.register(shutil.rmtree, os.environ["PROVISIONING_STATE_DIR"], ignore_errors=True)
 os.environ["PROVISIONING_CONFIG"] = os.devnull
