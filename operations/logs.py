@@ -20,6 +20,7 @@ from django.db.models.functions import Length
 from operations.models import Operation, OperationLog
 
 CHUNK_BYTES = 64 * 1024
+MAX_READ_BYTES = 4 * 1024 * 1024
 STREAMS = (OperationLog.Stream.STDOUT, OperationLog.Stream.STDERR)
 
 
@@ -134,17 +135,37 @@ def read(operation: Operation, *, offset: int, limit: int, stream: str | None = 
     return bytes(found[offset - begin : offset - begin + limit])
 
 
-def tail(operation: Operation, *, lines: int, stream: str | None = None) -> tuple[int, bytes]:
-    """The last so many lines as `(offset of the first byte, bytes)`; reads only as far back as needed."""
+def tail(
+    operation: Operation,
+    *,
+    lines: int,
+    stream: str | None = None,
+    max_bytes: int = MAX_READ_BYTES,
+) -> tuple[int, bytes]:
+    """The last so many lines as `(offset of the first byte, bytes)`; reads only as far back as needed.
+
+    A log without newlines would be read whole: what is longer than `max_bytes` loses its beginning.
+    """
+    if not lines:
+        return size_of(operation, stream), b""
     column = "offset" if stream is None else "stream_offset"
-    found = b""
-    begin = 0
-    for piece in _pieces(operation, stream).order_by(f"-{column}").iterator(chunk_size=4):
-        found = bytes(piece.data) + found
+    # The oldest piece that may matter holds the byte at this distance from the end.
+    oldest = size_of(operation, stream) - max_bytes - CHUNK_BYTES
+    pieces: list[bytes] = []
+    newlines = begin = 0
+    for piece in (
+        _pieces(operation, stream)
+        .filter(**{f"{column}__gt": oldest})
+        .order_by(f"-{column}")
+        .iterator(chunk_size=4)
+    ):
+        pieces.append(bytes(piece.data))
         begin = getattr(piece, column)
-        if found.count(b"\n") > lines:
+        newlines += pieces[-1].count(b"\n")
+        if newlines > lines:
             break
-    kept = b"".join(found.splitlines(keepends=True)[-lines:]) if lines else b""
+    found = b"".join(reversed(pieces))
+    kept = b"".join(found.splitlines(keepends=True)[-lines:])[-max_bytes:]
     return begin + len(found) - len(kept), kept
 
 

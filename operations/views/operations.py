@@ -37,7 +37,6 @@ CHOICES = {
     "kind": [kind for kind, _ in KIND_CHOICES],
 }
 DEFAULT_LOG_BYTES = 256 * 1024
-MAX_LOG_BYTES = 4 * 1024 * 1024
 UUID_PATTERN = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
 
@@ -91,7 +90,9 @@ class OperationViewSet(WorkspaceScopedViewSet):
         parameters=[
             OpenApiParameter("offset", int, description="First byte, default 0"),
             OpenApiParameter("limit", int, description=f"Bytes, default {DEFAULT_LOG_BYTES}"),
-            OpenApiParameter("tail", int, description="The last so many lines instead"),
+            OpenApiParameter(
+                "tail", int, description="The last so many lines instead, of 4 MiB at most"
+            ),
             OpenApiParameter("stream", str, enum=["all", "stdout", "stderr"]),
         ],
         responses={(200, "text/plain"): OpenApiTypes.STR},
@@ -105,7 +106,7 @@ class OperationViewSet(WorkspaceScopedViewSet):
             offset, data = logs.tail(operation, lines=lines, stream=stream)
         else:
             offset = read_number(request, "offset", 0, 0, 2**53)
-            limit = read_number(request, "limit", DEFAULT_LOG_BYTES, 1, MAX_LOG_BYTES)
+            limit = read_number(request, "limit", DEFAULT_LOG_BYTES, 1, logs.MAX_READ_BYTES)
             data = logs.read(operation, offset=offset, limit=limit, stream=stream)
         following = offset + len(data)
         # The status was read before the bytes: what is final then has written its last.

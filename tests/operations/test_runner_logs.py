@@ -111,6 +111,20 @@ def test_a_tail_without_a_last_newline_counts_the_open_line(
     assert logs.tail(operation, lines=2) == (4, b"two\nthr")
 
 
+def test_the_tail_of_one_endless_line_is_bounded_and_the_end_of_the_log(
+    workspace: Workspace, journal: Path, tmp_path: Path
+) -> None:
+    operation = claimed(workspace)
+    append(tmp_path, "stdout", bytes(range(14, 256)) * 40_000 + b"the end")
+    writer(operation, tmp_path).copy(operation.fencing_token)
+    size = logs.size_of(operation, None)
+
+    offset, data = logs.tail(operation, lines=2)
+    assert (offset, len(data)) == (size - (4 << 20), 4 << 20)
+    assert data == logs.read(operation, offset=offset, limit=size)
+    assert logs.tail(operation, lines=1, max_bytes=100_000)[0] == size - 100_000
+
+
 def test_an_offset_beyond_the_end_gives_nothing(journal: Path, workspace: Workspace) -> None:
     operation = run(workspace, "ok-1")
     assert logs.read(operation, offset=1 << 40, limit=10) == b""
