@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 from datetime import datetime
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -17,6 +19,9 @@ from operations.models import InventoryItem, Operation
 from operations.runner.launch import capture_document
 
 log = logging.getLogger("provisioning.inventory")
+
+# A CLI that hangs holds the thread that asks it: some must be left for all other requests.
+_status_calls = threading.BoundedSemaphore(settings.STATUS_CALLS_AT_ONCE)
 
 
 def sync_all(*, actor: Actor = SYSTEM) -> dict[str, int]:
@@ -66,13 +71,26 @@ def has_changed_since(workspace: Workspace, name: str, instant: datetime) -> boo
 def observe(item: InventoryItem) -> tuple[InventoryItem, datetime, str]:
     """The item as the CLI sees it now, when it answers within a short time: `(item, observed_at,
     "live")`; else as stored: `(item, seen_at, "stored")`."""
-    key = f"{type(item).__name__.lower()}_status"
-    params = {name: getattr(item, name) for name in KEYS[type(item)]}
-    document, problem = capture_document(key, item.workspace.name, params)
-    if problem or not isinstance(document, dict) or not isinstance(document.get("status"), str):
+    status = _ask_status(item)
+    if status is None:
         return item, item.seen_at, "stored"
     now = timezone.now()
-    status = text(document["status"]) or item.status
+    status = text(status) or item.status
     type(item)._default_manager.filter(pk=item.pk).update(status=status, seen_at=now)
     item.status, item.seen_at = status, now
     return item, now, "live"
+
+
+def _ask_status(item: InventoryItem) -> str | None:
+    """What the CLI says, if it does. Nobody waits for a turn: a thread that waits answers nothing."""
+    if not _status_calls.acquire(blocking=False):
+        return None
+    try:
+        key = f"{type(item).__name__.lower()}_status"
+        params = {name: getattr(item, name) for name in KEYS[type(item)]}
+        document, problem = capture_document(key, item.workspace.name, params)
+    finally:
+        _status_calls.release()
+    if problem or not isinstance(document, dict) or not isinstance(document.get("status"), str):
+        return None
+    return str(document["status"])

@@ -236,6 +236,7 @@ MAX_CONCURRENT_OPERATIONS = CONFIG.provisioning.max_concurrent_operations
 CANCEL_GRACE_SECONDS = CONFIG.provisioning.cancel_grace_seconds
 SHUTDOWN_GRACE_SECONDS = CONFIG.provisioning.shutdown_grace_seconds
 STATUS_TIMEOUT_SECONDS = CONFIG.provisioning.status_timeout_seconds
+STATUS_CALLS_AT_ONCE = max(1, CONFIG.server.web_threads // 2)  # of each process
 SYNC_MINUTES = CONFIG.provisioning.sync_minutes
 LOG_MAX_BYTES = CONFIG.provisioning.log_max_bytes
 QUEUE_POLL_SECONDS = CONFIG.queue.poll_seconds

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,9 @@ from operations.commands import Kind
 from operations.inventory import store_list
 from operations.models import Cluster, Operation, Server, Taskserv
 from operations.runner.launch import capture_document
+from tests.concurrently import at_once
 from tests.factories import make_operation, make_server, make_workspace
-from tests.processes import processes_with, wait_until
+from tests.processes import processes_with, read_journal, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 
@@ -259,6 +262,26 @@ def test_a_cli_that_does_not_answer_in_time_is_ended(
     sync.observe(make_server(workspace, "stubborn-1"))
     variable = f"FAKE_CLI_JOURNAL={journal}"
     wait_until(lambda: processes_with(variable) == set(), "all of its group have died")
+
+
+def test_a_cli_that_hangs_holds_only_some_of_the_threads(
+    cli: Any, workspace: Workspace, journal: Path, settings: Any
+) -> None:
+    settings.STATUS_TIMEOUT_SECONDS = 2.0
+    allowed = settings.STATUS_CALLS_AT_ONCE
+    assert allowed == 2  # of four threads
+    servers = [make_server(workspace, f"sleep-60-{index}") for index in range(6)]
+
+    def ask(server: Server) -> tuple[str, float]:
+        began = time.monotonic()
+        return sync.observe(server)[2], time.monotonic() - began
+
+    answers = at_once([functools.partial(ask, server) for server in servers])
+
+    assert [source for source, _ in answers] == ["stored"] * 6
+    assert sum(seconds < 1.0 for _, seconds in answers) == 6 - allowed
+    assert sum(line.word == "start" for line in read_journal(journal)) == allowed
+    assert sync.observe(make_server(workspace, "ok-1"))[2] == "live"
 
 
 def test_a_list_that_was_asked_for_before_a_delete_ended_brings_nothing_back(
