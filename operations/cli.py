@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 
 from operations.commands import DEFAULT_TEMPLATES, ArgvTemplate, Program, build_argv, values_of
-from operations.machine import OPERATION_VARIABLE
+from operations.machine import CAPTURE_VARIABLE, OPERATION_VARIABLE
 
 
 def program() -> Program:
@@ -66,11 +66,17 @@ def problem() -> str | None:
 
 
 def environment(
-    *, workspace: str, operation_id: str = "", request_id: str = "", actor: str = ""
+    *,
+    workspace: str,
+    operation_id: str = "",
+    capture_id: str = "",
+    request_id: str = "",
+    actor: str = "",
 ) -> dict[str, str]:
     """All that the CLI sees of an environment; none of the server's own secrets."""
     given = {
         OPERATION_VARIABLE: operation_id,
+        CAPTURE_VARIABLE: capture_id,
         "PROVISIONING_REQUEST_ID": request_id,
         "PROVISIONING_WORKSPACE": workspace,
         "PROVISIONING_ACTOR": actor,

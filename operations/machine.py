@@ -18,6 +18,7 @@ from pathlib import Path
 from django.conf import settings
 
 OPERATION_VARIABLE = "PROVISIONING_OPERATION_ID"
+CAPTURE_VARIABLE = "PROVISIONING_CAPTURE_ID"
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,12 @@ def is_same_process(pid: int, started: int) -> bool:
     return stat is not None and stat.started == started and stat.is_alive
 
 
-def members_of(operation_id: uuid.UUID | None, leader: int | None) -> list[int]:
+def members_of(
+    operation_id: uuid.UUID | None, leader: int | None, *, variable: str = OPERATION_VARIABLE
+) -> list[int]:
     """The living processes of an operation: the session and group of its leader, and (with an
     operation id) whoever left them but still carries the id in the environment."""
-    marker = f"{OPERATION_VARIABLE}={operation_id}".encode() if operation_id else None
+    marker = f"{variable}={operation_id}".encode() if operation_id else None
     found = []
     for entry in os.scandir("/proc"):
         stat = stat_of(int(entry.name)) if entry.name.isdigit() else None
@@ -91,10 +94,14 @@ def has_marker(pid: int, marker: bytes) -> bool:
 
 
 def signal_members(
-    operation_id: uuid.UUID, leader: int | None, number: signal.Signals
+    operation_id: uuid.UUID,
+    leader: int | None,
+    number: signal.Signals,
+    *,
+    variable: str = OPERATION_VARIABLE,
 ) -> list[int]:
     """Send a signal to every living process of an operation; returns who they were."""
-    members = members_of(operation_id, leader)
+    members = members_of(operation_id, leader, variable=variable)
     for pid in members:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)

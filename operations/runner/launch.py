@@ -11,15 +11,19 @@ import os
 import signal
 import subprocess
 import tempfile
+import time
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 
-from operations import cli, output
+from operations import cli, machine, output
 
 LAUNCHER = Path(__file__).with_name("launcher.sh")
+# After this only a process that hangs in the kernel is left, or one that may not be killed.
+KILL_PATIENCE_SECONDS = 1.0
 
 
 def working_directory() -> Path:
@@ -75,6 +79,7 @@ def capture(key: str, workspace: str, params: Mapping[str, Any]) -> tuple[bytes,
     if problem := cli.problem():
         return b"", problem
     seconds = settings.STATUS_TIMEOUT_SECONDS
+    capture_id = uuid.uuid4()
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         try:
             child = subprocess.Popen(
@@ -83,12 +88,12 @@ def capture(key: str, workspace: str, params: Mapping[str, Any]) -> tuple[bytes,
                 stdout=stdout,
                 stderr=stderr,
                 cwd=working_directory(),
-                env=cli.environment(workspace=workspace),
+                env=cli.environment(workspace=workspace, capture_id=str(capture_id)),
                 start_new_session=True,
             )
         except (OSError, ValueError) as error:
             return b"", f"The CLI could not be started: {error}"
-        code = _wait(child, seconds)
+        code = _wait(child, capture_id, seconds)
         stdout.seek(0)
         stderr.seek(0)
         written = stdout.read(output.MAX_RESULT_BYTES), stderr.read(output.MAX_RESULT_BYTES)
@@ -100,13 +105,26 @@ def capture(key: str, workspace: str, params: Mapping[str, Any]) -> tuple[bytes,
     return written[0], None
 
 
-def _wait(child: subprocess.Popen[bytes], seconds: float) -> int | None:
-    """The exit code; None when it had to be killed, with all of its group."""
+def _wait(child: Process, capture_id: uuid.UUID, seconds: float) -> int | None:
+    """The exit code; None when it had to be killed, with all that it started."""
     try:
         return child.wait(seconds)
     except subprocess.TimeoutExpired:
         return None
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
+        if child.returncode is None:  # once reaped, its pid may be another's
+            _kill(child, capture_id)
+            child.wait()
+
+
+def _kill(child: Process, capture_id: uuid.UUID) -> None:
+    """Kill until nobody is left: who forks meanwhile, or left the group, is found by its mark."""
+    deadline = time.monotonic() + KILL_PATIENCE_SECONDS
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    while machine.signal_members(
+        capture_id, child.pid, signal.SIGKILL, variable=machine.CAPTURE_VARIABLE
+    ):
+        if time.monotonic() >= deadline:
+            return
+        time.sleep(0.01)

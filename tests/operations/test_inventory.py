@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import time
+import uuid
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from operations.models import Cluster, Operation, Server, Taskserv
 from operations.runner.launch import capture_document
 from tests.concurrently import at_once
 from tests.factories import make_operation, make_server, make_workspace
-from tests.processes import processes_with, read_journal, wait_until
+from tests.processes import processes_with, read_journal
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 
@@ -255,13 +256,30 @@ def test_a_status_that_the_cli_does_not_tell_is_the_stored_one(
     assert (item.status, observed_at, source) == ("running", LONG_AGO, "stored")
 
 
-def test_a_cli_that_does_not_answer_in_time_is_ended(
-    cli: Any, workspace: Workspace, journal: Path, settings: Any
+@pytest.mark.parametrize("hostname", ["stubborn-1", "escape-1"])
+def test_a_cli_that_does_not_answer_in_time_is_ended_with_all_that_it_started(
+    cli: Any, workspace: Workspace, journal: Path, settings: Any, hostname: str
 ) -> None:
-    settings.STATUS_TIMEOUT_SECONDS = 0.3
-    sync.observe(make_server(workspace, "stubborn-1"))
-    variable = f"FAKE_CLI_JOURNAL={journal}"
-    wait_until(lambda: processes_with(variable) == set(), "all of its group have died")
+    settings.STATUS_TIMEOUT_SECONDS = 1.0
+    sync.observe(make_server(workspace, hostname))
+    assert sum(line.word == "child" for line in read_journal(journal)) == 3
+    assert processes_with(f"FAKE_CLI_JOURNAL={journal}") == set()
+
+
+def test_a_cli_that_has_answered_is_not_signalled(
+    cli: Any, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has been reaped: its pid may be that of somebody else's group by now."""
+    signalled: list[int] = []
+    monkeypatch.setattr("os.killpg", lambda pid, number: signalled.append(pid))
+    assert sync.observe(make_server(workspace, "ok-1"))[2] == "live"
+    assert signalled == []
+
+
+def test_a_status_call_is_marked_but_no_operation(cli: Any, workspace: Workspace) -> None:
+    document, _ = capture_document("server_status", workspace.name, {"hostname": "env-1"})
+    assert uuid.UUID(document["env"]["PROVISIONING_CAPTURE_ID"])
+    assert "PROVISIONING_OPERATION_ID" not in document["env"]
 
 
 def test_a_cli_that_hangs_holds_only_some_of_the_threads(
