@@ -7,15 +7,12 @@ import threading
 from datetime import datetime
 
 from django.conf import settings
-from django.db import transaction
 from django.utils import timezone
 
-from accounts import audit
 from accounts.actor import SYSTEM, Actor
 from accounts.models import Workspace
-from operations.events import Event
 from operations.inventory import KEYS, MODELS, store_list, text
-from operations.models import InventoryItem, Operation
+from operations.models import InventoryItem
 from operations.runner.launch import capture_document
 
 log = logging.getLogger("provisioning.inventory")
@@ -45,27 +42,9 @@ def _sync_list(workspace: Workspace, name: str, counts: dict[str, int], actor: A
             problem or "the CLI did not print a JSON array",
         )
         return
-    with transaction.atomic():
-        if has_changed_since(workspace, name, asked_at):
-            return  # the list may be older than what the operation has written: wait for the next
-        seen, removed = store_list(MODELS[name], workspace, document, asked_at)
-        if removed:
-            audit.record(
-                Event.INVENTORY_SYNCED,
-                actor=actor,
-                target=workspace,
-                workspace=workspace.name,
-                data={"list": name, "seen": seen, "removed": removed},
-            )
+    seen, removed = store_list(MODELS[name], workspace, document, asked_at, actor)
     counts["seen"] += seen
     counts["removed"] += len(removed)
-
-
-def has_changed_since(workspace: Workspace, name: str, instant: datetime) -> bool:
-    """Whether an operation on such items has ended since."""
-    return Operation.objects.filter(
-        workspace=workspace, kind__startswith=f"{name}_", finished_at__gte=instant
-    ).exists()
 
 
 def observe(item: InventoryItem) -> tuple[InventoryItem, datetime, str]:

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import AuditEvent, Workspace
 from operations import runner, sync
 from operations.commands import Kind
-from operations.inventory import store_list
+from operations.inventory import _write_batch, store_list
 from operations.models import Cluster, Operation, Server, Taskserv
 from operations.runner.launch import capture_document
 from tests.concurrently import at_once
@@ -235,6 +237,59 @@ def test_what_came_up_after_the_list_was_asked_for_is_kept(
     assert Server.objects.count() == 1
 
 
+def test_a_sync_of_many_servers_takes_a_handful_of_queries(workspace: Workspace) -> None:
+    document = [{"hostname": f"web-{index}", "status": "running"} for index in range(300)]
+    store_list(Server, workspace, document, timezone.now())
+    asked_at = timezone.now()
+    with CaptureQueriesContext(connection) as queries:
+        assert store_list(Server, workspace, document, asked_at) == (300, [])
+    assert len(queries) <= 12
+    assert Server.objects.filter(seen_at__gte=asked_at).count() == 300
+
+
+def test_a_long_list_is_written_in_several_transactions(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one item is told in two of them is put together; all ids of one kind stay apart."""
+    monkeypatch.setattr("operations.inventory.BATCH_ROWS", 2)
+    kept = make_server(workspace, "web-2", plan="small", zone="z1", seen_at=LONG_AGO)
+    make_server(workspace, "web-9", seen_at=LONG_AGO)
+    document = [{"hostname": f"web-{index}", "id": "srv-abc123"} for index in range(5)]
+    document.append({"hostname": "web-2", "plan": "large"})
+    document.append({"hostname": "web-0", "plan": "huge"})
+
+    with CaptureQueriesContext(connection) as queries:
+        assert store_list(Server, workspace, document, timezone.now()) == (5, ["web-9"])
+
+    assert sum(query["sql"].startswith("BEGIN") for query in queries) == 4
+    rows = {server.hostname: server for server in Server.objects.all()}
+    assert sorted(rows) == [f"web-{index}" for index in range(5)]
+    assert (rows["web-0"].uid, rows["web-0"].plan) == ("srv-abc123", "huge")
+    assert (rows["web-2"].uid, rows["web-2"].plan, rows["web-2"].zone) == (kept.uid, "large", "z1")
+
+
+def test_a_list_ends_where_an_operation_overtakes_it(
+    journal: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The delete ends between the first transaction and the second."""
+    monkeypatch.setattr("operations.inventory.BATCH_ROWS", 1)
+    server = make_server(workspace, "ok-1", seen_at=LONG_AGO)
+    unseen = make_server(workspace, "web-9", seen_at=LONG_AGO)
+    asked_at = timezone.now()
+
+    def write_and_let_a_delete_end(*given: Any) -> None:
+        _write_batch(*given)
+        transaction.on_commit(lambda: run(Kind.SERVER_DELETE, workspace, hostname=server.hostname))
+
+    monkeypatch.setattr("operations.inventory._write_batch", write_and_let_a_delete_end)
+    document = [{"hostname": "web-1"}, {"hostname": "ok-1"}]
+
+    assert store_list(Server, workspace, document, asked_at) == (1, [])
+
+    names = Server.objects.values_list("hostname", flat=True)
+    assert set(names) == {"web-1", unseen.hostname}
+
+
 # --- One item's status -------------------------------------------------------------------------
 
 
@@ -278,7 +333,7 @@ def test_a_cli_that_has_answered_is_not_signalled(
 
 def test_a_status_call_is_marked_but_no_operation(cli: Any, workspace: Workspace) -> None:
     document, _ = capture_document("server_status", workspace.name, {"hostname": "env-1"})
-    assert uuid.UUID(document["env"]["PROVISIONING_CAPTURE_ID"])
+    assert uuid.UUID(document["env"]["PROVISIONING_CAPTURE_ID"]).version == 4
     assert "PROVISIONING_OPERATION_ID" not in document["env"]
 
 
