@@ -50,7 +50,7 @@ def test_output_that_is_one_document_is_that_document(document: Any) -> None:
 
 @given(st.binary(max_size=200))
 def test_no_output_is_an_error(stdout: bytes) -> None:
-    read_report(stdout, stdout)
+    assert isinstance(read_report(stdout, stdout), Report)
 
 
 def test_a_document_that_is_too_large_is_no_result() -> None:

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from accounts.actor import Actor
 from accounts.models import Workspace
-from operations import machine, runner, wake
+from operations import machine, runner
 from operations.models import Operation, Runner
 from operations.runner import files
 from operations.runner.child import Child
@@ -380,10 +380,6 @@ def test_a_turn_waits_for_a_table_that_is_locked(journal: Path, workspace: Works
 
 
 # --- Who is who --------------------------------------------------------------------------------
-
-
-def test_a_wake_that_nobody_hears_is_harmless(journal: Path, workspace: Workspace) -> None:
-    wake.send()
 
 
 def test_the_boot_id_is_the_kernels() -> None:
