@@ -4,9 +4,6 @@ Precedence is flags > environment > file > default. This module is the only read
 environment; `provisioning.settings` turns the object into Django's settings. Flags reach the
 processes of the server as the environment variables of the same keys (see `flags_as_environment`),
 so that web and worker see exactly what the command line said.
-
-Keys and sample values of the four original sections come from the published sample of the Rust
-"Provisioning API Server"; the rest is ours and documented in `docs/configuration.md`.
 """
 
 from __future__ import annotations
@@ -15,28 +12,34 @@ import fnmatch
 import functools
 import json
 import os
-import re
-import ssl
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, get_args
 
-import dj_database_url
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
+from provisioning.sections import (
+    AuthSection,
+    AutoInstallSection,
+    DatabaseSection,
+    LoggingSection,
+    LogLevel,
+    ProvisioningSection,
+    QueueSection,
+    Section,
+    ServerSection,
+)
+
 ENV_PREFIX = "PROVISIONING_"
-LogLevel = Literal["debug", "info", "warning", "error", "critical"]
-ArgvTemplate = list[str | list[str]]
 
 # The two names the original had, and the names of ours outside any section.
 ENV_ALIASES = {
@@ -55,7 +58,9 @@ CLI_ENVIRONMENT = (
     "TMPDIR",
     "SSH_AUTH_SOCK",
 )
-SECRET_KEYS = frozenset({"auth.jwt_secret", "database.url", "admin_password"})
+SECRET_KEYS = frozenset(
+    {"auth.jwt_secret", "auto_install.secrets_key", "database.url", "admin_password"}
+)
 SECRET_VARIABLES = frozenset(
     {"JWT_SECRET"} | {"PROVISIONING_" + key.upper().replace(".", "__") for key in SECRET_KEYS}
 )
@@ -65,138 +70,6 @@ MIN_SECRET_LENGTH = 32
 
 class ConfigError(Exception):
     """One sentence that names key, value and rule; the start stops with it."""
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def split_list(value: object) -> object:
-    """Let a list be written in the environment as `a,b` as well as a JSON array."""
-    if isinstance(value, str):
-        text = value.strip()
-        if text.startswith("["):
-            return json.loads(text)
-        return [part.strip() for part in text.split(",") if part.strip()]
-    return value
-
-
-class ServerSection(Section):
-    host: str = Field("127.0.0.1", min_length=1)
-    port: int = Field(8083, ge=1, le=65535)
-    cors_enabled: bool = True
-    cors_allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
-    public_url: str = Field("", pattern=r"^(https?://\S+)?$")
-    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ("*",)
-    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
-    tls_cert: Path | None = None
-    tls_key: Path | None = None
-    client_ca: Path | None = None
-    web_processes: int = Field(2, ge=1, le=64)
-    web_threads: int = Field(4, ge=1, le=256)
-    max_body_bytes: int = Field(1024 * 1024, ge=1024, le=100 * 1024 * 1024)
-
-    _split = field_validator(
-        "cors_allowed_origins", "allowed_hosts", "trusted_proxies", mode="before"
-    )(split_list)
-
-    @field_validator("cors_allowed_origins")
-    @classmethod
-    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for origin in value:
-            if origin != "*" and not re.fullmatch(r"https?://[^/\s]+", origin):
-                raise ValueError(f"{origin!r} is not an origin such as https://console.example.com")
-        return value
-
-    @field_validator("public_url")
-    @classmethod
-    def _no_slash(cls, value: str) -> str:
-        return value.rstrip("/")
-
-    @model_validator(mode="after")
-    def _tls_files(self) -> ServerSection:
-        if bool(self.tls_cert) != bool(self.tls_key):
-            raise ValueError("tls_cert and tls_key must be given together")
-        if self.client_ca and not self.tls_cert:
-            raise ValueError("client_ca needs tls_cert and tls_key")
-        for path in (self.tls_cert, self.tls_key, self.client_ca):
-            if path and not os.access(path, os.R_OK):
-                raise ValueError(f"{path} is not a readable file")
-        if self.tls_cert and self.tls_key:
-            check_certificates(self.tls_cert, self.tls_key, self.client_ca)
-        return self
-
-
-def check_certificates(cert: Path, key: Path, client_ca: Path | None) -> None:
-    """Load them as the web server will. Raises ValueError with a sentence."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        context.load_cert_chain(cert, key)
-    except (ssl.SSLError, OSError) as error:
-        raise ValueError(f"{cert} and {key} are no PEM certificate with its key: {error}") from None
-    if client_ca:
-        try:
-            context.load_verify_locations(client_ca)
-        except (ssl.SSLError, OSError) as error:
-            raise ValueError(f"{client_ca} holds no PEM certificates: {error}") from None
-
-
-class AuthSection(Section):
-    jwt_secret: str | None = Field(None, repr=False)
-    token_expiry_hours: int = Field(24, ge=1, le=24 * 31)
-    refresh_token_expiry_hours: int = Field(168, ge=1, le=24 * 366)
-    lockout_failures: int = Field(5, ge=1, le=1000)
-    lockout_minutes: int = Field(15, ge=1, le=24 * 60)
-
-
-class ProvisioningSection(Section):
-    cli_path: str = ""
-    timeout_seconds: int = Field(300, ge=1, le=7 * 24 * 3600)
-    max_concurrent_operations: int = Field(10, ge=1, le=10_000)
-    cancel_grace_seconds: float = Field(5.0, ge=0, le=3600)
-    shutdown_grace_seconds: float = Field(10.0, ge=0, le=3600)
-    status_timeout_seconds: float = Field(3.0, gt=0, le=60)
-    sync_minutes: int = Field(5, ge=0, le=24 * 60)
-    log_max_bytes: int = Field(64 * 1024 * 1024, ge=4096)
-    pass_environment: Annotated[tuple[str, ...], NoDecode] = ()
-    commands: dict[str, ArgvTemplate] = Field(default_factory=dict)
-
-    _split = field_validator("pass_environment", mode="before")(split_list)
-
-
-class LoggingSection(Section):
-    level: LogLevel = "info"
-    json_format: bool = False
-
-    @field_validator("level", mode="before")
-    @classmethod
-    def _lower(cls, value: object) -> object:
-        return value.lower() if isinstance(value, str) else value
-
-
-class DatabaseSection(Section):
-    url: str = Field("", repr=False)
-    synchronous: Literal["FULL", "NORMAL"] = "FULL"
-
-    @field_validator("url")
-    @classmethod
-    def _known_scheme(cls, value: str) -> str:
-        if value and not re.match(r"^(sqlite|postgres|postgresql)://", value):
-            raise ValueError("must begin with sqlite:// or postgresql://")
-        if value and not names_a_database(value):
-            raise ValueError("is no URL such as postgresql://user:password@host:5432/name")
-        return value
-
-
-def names_a_database(url: str) -> bool:
-    try:
-        return bool(dj_database_url.parse(url).get("NAME"))
-    except ValueError:
-        return False
-
-
-class QueueSection(Section):
-    poll_seconds: float = Field(1.0, gt=0, le=60)
 
 
 class Config(BaseSettings):
@@ -216,6 +89,7 @@ class Config(BaseSettings):
     logging: LoggingSection = Field(default_factory=LoggingSection)
     database: DatabaseSection = Field(default_factory=DatabaseSection)
     queue: QueueSection = Field(default_factory=QueueSection)
+    auto_install: AutoInstallSection = Field(default_factory=AutoInstallSection)
     state_dir: Path = Path("state")
     admin_password: str = Field("", repr=False)
     dev: bool = False
@@ -245,7 +119,7 @@ class Config(BaseSettings):
         return self
 
 
-SECTIONS = ("server", "auth", "provisioning", "logging", "database", "queue")
+SECTIONS = ("server", "auth", "provisioning", "logging", "database", "queue", "auto_install")
 
 
 @dataclass(frozen=True)

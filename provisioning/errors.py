@@ -65,6 +65,13 @@ class Conflict(ProductError):
     code = "CONFLICT"
 
 
+class PreconditionFailed(ProductError):
+    """412: somebody else changed it since the caller read it."""
+
+    status = 412
+    code = "PRECONDITION_FAILED"
+
+
 class TooManyRequests(ProductError):
     status = 429
     code = "TOO_MANY_REQUESTS"

@@ -27,16 +27,15 @@ def client(admin: User, api: Api) -> APIClient:
 def events(workspace: Workspace, viewer: User) -> list[AuditEvent]:
     """Three events: of yesterday, of an hour ago, of now."""
     ann = Actor(name="ann", source="192.0.2.1", user_agent="curl/8", request_id="build-1")
-    rows = [
-        audit.record(Event.WORKSPACE_CREATED, actor=ann, target=workspace, workspace="production"),
-        audit.record(
-            Event.ACCESS_DENIED,
-            actor=Actor(name="bob", request_id="build-2"),
-            target_name="GET /v1/users",
-            outcome=audit.Outcome.DENIED,
-        ),
-        audit.record(Event.USER_CHANGED, actor=ann, target=viewer, data={"changed": {}}),
-    ]
+    audit.record(Event.WORKSPACE_CREATED, actor=ann, target=workspace, workspace="production")
+    audit.record(
+        Event.ACCESS_DENIED,
+        actor=Actor(name="bob", request_id="build-2"),
+        target_name="GET /v1/users",
+        outcome=audit.Outcome.DENIED,
+    )
+    audit.record(Event.USER_CHANGED, actor=ann, target=viewer, data={"changed": {}})
+    rows = list(AuditEvent.objects.order_by("id"))
     for row, age in zip(rows, (timedelta(days=1), timedelta(hours=1), timedelta()), strict=True):
         AuditEvent.objects.filter(pk=row.pk).update(occurred_at=timezone.now() - age)
     return rows
