@@ -8,6 +8,7 @@ from django.http import HttpResponse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from autoinstall.metrics import AutoInstallCollector
 from operations.metrics import OperationsCollector
 
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # set by provisioning.state.share_metrics
@@ -21,4 +22,5 @@ def render() -> HttpResponse:
     text = generate_latest(registry if os.environ.get(MULTIPROCESS_VARIABLE) else REGISTRY)
     ours = CollectorRegistry()
     ours.register(OperationsCollector())
+    ours.register(AutoInstallCollector())
     return HttpResponse(text + generate_latest(ours), content_type=CONTENT_TYPE_LATEST)

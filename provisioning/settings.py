@@ -52,6 +52,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "provisioning.middleware.RequestContextMiddleware",
+    "provisioning.middleware.MachineRoutesMiddleware",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "provisioning.middleware.SecurityHeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -266,6 +267,14 @@ CACHES = {
     # django-q2 writes a status line here twice a second; nobody reads it, workers have their own row.
     "q2": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"},
 }
+
+# --- Auto-install -----------------------------------------------------------------------------
+
+MACHINE_SECRETS_KEY = CONFIG.auto_install.secrets_key or state.read_or_create_secret(
+    STATE_DIR, "machine_secrets_key"
+)
+ANSWER_BODY_MAX_BYTES = CONFIG.auto_install.max_body_bytes
+REFUSALS_PER_MINUTE = CONFIG.auto_install.refusals_per_minute
 
 # --- Static files, logs, metrics --------------------------------------------------------------
 

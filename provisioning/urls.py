@@ -1,4 +1,4 @@
-"""The URL map: health, `/v1`, the console."""
+"""The URL map: health, `/v1`, `/api2/json`, the console."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from autoinstall import urls as autoinstall
 from provisioning import health, views
 
 urlpatterns = [
@@ -19,6 +20,8 @@ urlpatterns = [
     path("v1/redoc", views.RedocView.as_view(), name="redoc"),
     path("v1/", include("accounts.urls")),
     path("v1/", include("operations.urls")),
+    path("v1/auto-install/", include(autoinstall.v1)),
+    path("api2/json/", include(autoinstall.api2)),
     path("admin/", admin.site.urls),
 ]
 

@@ -37,11 +37,25 @@ def warm_up() -> None:
     from accounts import sessions  # noqa: F401 - loads what the first login needs
 
     resolve("/v1/operations")
+    load_catalogue()
     log = logging.getLogger("provisioning.access")
     log.disabled = True
     request: Any = RequestFactory().get("/health")
     django_application.get_response(request).close()
     log.disabled = False
+
+
+def load_catalogue() -> None:
+    """The prepared configs, of which there may be thousands, before the first machine asks."""
+    from django.db import connection
+
+    from autoinstall import snapshot
+
+    try:
+        snapshot.current()
+    except Exception as error:  # no database, or not migrated: readiness tells, and this goes on
+        logging.getLogger("provisioning").warning("prepared configs not loaded: %s", error)
+    connection.close()
 
 
 warm_up()

@@ -1,0 +1,1 @@
+"""What auto-install does: one act, one function."""

@@ -1,0 +1,1 @@
+"""The doors of auto-install: parse, service, answer."""

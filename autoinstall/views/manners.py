@@ -1,0 +1,63 @@
+"""What the views of `/v1/auto-install` share: documents in, ETags, If-Match."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from autoinstall.documents import Document, Secrets, read
+from autoinstall.services.configs import invalid
+from autoinstall.services.tokens import Precondition
+from provisioning.errors import Invalid, PreconditionFailed
+
+Shape = TypeVar("Shape", bound=Document)
+SECRETS = ("root-password", "root-password-hashed")
+
+
+def read_shape(shape: type[Shape], data: Any, *, lax: bool = False) -> Shape:
+    """Raises Invalid naming each field."""
+    document, errors = read(shape, data, lax=lax)
+    if document is None:
+        raise invalid(errors)
+    return document
+
+
+def take_secrets(data: Any) -> tuple[dict[str, Any], Secrets]:
+    """The body without its passwords, and those."""
+    rest = {key: value for key, value in data.items() if key not in SECRETS}
+    return rest, read_shape(Secrets, {key: data[key] for key in SECRETS if key in data})
+
+
+def read_delete(data: dict[str, Any]) -> list[str]:
+    """Take `delete` out of the body."""
+    names = data.pop("delete", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise Invalid("must be a list of field names", field="delete")
+    return names
+
+
+def etag_of(row: Any) -> str:
+    """Moves with every change that somebody makes; not with what machines are handed out."""
+    return f'"{row.generation}"'
+
+
+def with_etag(response: Response, row: Any) -> Response:
+    response["ETag"] = etag_of(row)
+    return response
+
+
+def if_match(request: Request, tag_of: Callable[[Any], str] = etag_of) -> Precondition:
+    """The caller's `If-Match`, as a check of the row under its lock."""
+    wanted = request.headers.get("If-Match", "").strip()
+
+    def check(row: Any) -> None:
+        tags = {tag.strip() for tag in wanted.split(",")}
+        if wanted and wanted != "*" and tag_of(row) not in tags:
+            raise PreconditionFailed(
+                f"Somebody else has changed {row} since: its ETag is {tag_of(row)}. Read it again."
+            )
+
+    return check
