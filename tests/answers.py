@@ -57,7 +57,7 @@ def tables(*but: type[Model]) -> dict[str, list[dict[str, Any]]]:
     """Every row of every table of ours (but for these), to compare before and after."""
     return {
         model._meta.label: list(model._default_manager.order_by("pk").values())
-        for label in ("accounts", "operations")
+        for label in ("accounts", "autoinstall", "operations")
         for model in apps.get_app_config(label).get_models()
         if model not in but
     }

@@ -14,16 +14,21 @@ from accounts.actor import Actor
 from accounts.models import User, Workspace
 from accounts.sessions import _open_session
 from accounts.tokens import issue_pair
+from autoinstall import limits, snapshot
 from tests.factories import bind, make_user, make_workspace
 from tests.processes import install_fake_cli
 
 
 @pytest.fixture(autouse=True)
 def _fresh_caches() -> Iterator[None]:
-    """The cache of people lives five seconds: longer than most tests."""
-    authentication.forget_cached_people()
+    """The cache of people lives five seconds: longer than most tests. The snapshot of the catalogue
+    and the counts of refusals live as long as the process, and tests undo what they were made from."""
+    caches = (authentication.forget_cached_people, snapshot.forget, limits.forget)
+    for forget in caches:
+        forget()
     yield
-    authentication.forget_cached_people()
+    for forget in caches:
+        forget()
 
 
 @pytest.fixture

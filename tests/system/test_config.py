@@ -118,6 +118,22 @@ def test_lists_are_written_with_commas_or_as_json(tmp_path: Path) -> None:
         ("", {"PROVISIONING_SERVERR__PORT": "9"}, "PROVISIONING_SERVERR__PORT is set, but there"),
         ("", {"PROVISIONING_SERVER": '{"port": 9}'}, "PROVISIONING_SERVER is set, but there"),
         ("", {"PROVISIONING_STATE_DIR": ""}, "must not be empty"),
+        ("[auto_install]\nsecrets_key = 'hunter2'", {}, "auto_install.secrets_key"),
+        ("[auto_install]\nmax_body_bytes = 4095", {}, "auto_install.max_body_bytes = 4095"),
+        ("[auto_install]\nmax_body_bytes = 8388609", {}, "auto_install.max_body_bytes = 8388609"),
+        ("[auto_install]\nrefusals_per_minute = 0", {}, "auto_install.refusals_per_minute = 0"),
+        ("[auto_install]\ncolour = 1", {}, "auto_install.colour is no setting of this program"),
+        ("[auto-install]\nmax_body_bytes = 5000", {}, "auto-install is no setting"),
+        (
+            "",
+            {"PROVISIONING_AUTO_INSTALL__SECRETS_KEY": "hunter2"},
+            "should have at least 32 characters",
+        ),
+        (
+            "",
+            {"PROVISIONING_AUTO_INSTALL__REFUSALS_PER_MINUTE": "many"},
+            "auto_install.refusals_per_minute = 'many'",
+        ),
     ],
 )
 def test_a_bad_value_is_one_line_that_names_key_value_and_rule(
@@ -169,6 +185,53 @@ def test_the_cli_is_given_no_secret_of_ours(tmp_path: Path) -> None:
     assert "AWS_KEY" not in given
     assert LONG not in given.values()
     assert "hunter2-hunter2" not in given.values()
+
+
+def test_the_section_of_auto_install_has_defaults(tmp_path: Path) -> None:
+    section = loaded(tmp_path).values.auto_install
+
+    assert (section.secrets_key, section.max_body_bytes, section.refusals_per_minute) == (
+        None,
+        512 * 1024,
+        60,
+    )
+
+
+def test_the_section_of_auto_install_is_read(tmp_path: Path) -> None:
+    file = f"[auto_install]\nsecrets_key = '{LONG}'\nmax_body_bytes = 4096"
+
+    section = loaded(
+        tmp_path, file, PROVISIONING_AUTO_INSTALL__REFUSALS_PER_MINUTE="100000"
+    ).values.auto_install
+
+    assert (section.secrets_key, section.max_body_bytes, section.refusals_per_minute) == (
+        LONG,
+        4096,
+        100_000,
+    )
+
+
+def test_the_key_of_the_machines_secrets_can_come_from_a_file_and_is_masked(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "key").write_text(f"{LONG}\n")
+
+    found = loaded(tmp_path, PROVISIONING_AUTO_INSTALL__SECRETS_KEY_FILE=str(tmp_path / "key"))
+
+    assert found.values.auto_install.secrets_key == LONG
+    rows = {row[0]: row for row in found.masked()}
+    assert rows["auto_install.secrets_key"][1] == "********"
+    assert LONG not in repr(found.values)
+
+
+def test_the_cli_is_not_given_the_key_of_the_machines_secrets(tmp_path: Path) -> None:
+    found = loaded(
+        tmp_path,
+        '[provisioning]\npass_environment = ["PROVISIONING_*"]',
+        PROVISIONING_AUTO_INSTALL__SECRETS_KEY=LONG,
+    )
+
+    assert LONG not in found.environment_for_cli().values()
 
 
 def test_a_trailing_slash_of_the_public_url_is_dropped(tmp_path: Path) -> None:

@@ -22,6 +22,9 @@ FOR_READERS = {
     "/admin/operations/server/",
     "/admin/operations/taskserv/",
     "/admin/operations/cluster/",
+    "/admin/autoinstall/answertoken/",
+    "/admin/autoinstall/preparedconfig/",
+    "/admin/autoinstall/attempt/",
 }
 
 

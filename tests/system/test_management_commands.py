@@ -11,7 +11,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import (
+    CommandError,
+    call_command,
+    get_commands,
+    load_command_class,
+)
 from django.db import connection
 from django.utils import timezone
 
@@ -160,6 +165,21 @@ def test_prune_forgets_expired_sessions(viewer: User) -> None:
 
     assert run("prune").endswith("1 expired sessions.")
     assert not RefreshSession.objects.exists()
+
+
+def test_every_command_of_ours_explains_itself() -> None:
+    ours = {
+        name
+        for name, app in get_commands().items()
+        if app in ("accounts", "autoinstall", "operations", "provisioning")
+    }
+
+    assert ours >= {
+        *("create_answer_token", "render_answer", "explain_answer", "import_answer"),
+        *("export_answer", "prune_installations", "create_user", "prune", "show_config"),
+    }
+    for name in ours:
+        assert load_command_class(str(get_commands()[name]), name).help, name
 
 
 def test_show_config_masks_secrets_and_says_where_values_come_from() -> None:

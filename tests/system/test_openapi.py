@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
@@ -11,7 +12,7 @@ from django.test import Client
 from drf_spectacular.validation import validate_schema
 
 from accounts.permissions import ANY_USER, PUBLIC
-from tests.system.test_url_map import EXPECTED, ROUTES
+from tests.system.test_url_map import EXPECTED, INSTALLER, ROUTES
 
 # The contract's routes that are built; {id} whatever the parameter is called.
 CONTRACT = {
@@ -49,6 +50,23 @@ CONTRACT = {
     "GET /v1/role-bindings",
     "GET /v1/workspaces",
     "GET /v1/audit",
+    "GET /v1/auto-install/tokens",
+    "POST /v1/auto-install/tokens",
+    "PATCH /v1/auto-install/tokens/{id}",
+    "DELETE /v1/auto-install/tokens/{id}",
+    "GET /v1/auto-install/prepared",
+    "POST /v1/auto-install/prepared",
+    "GET /v1/auto-install/prepared/{id}",
+    "PATCH /v1/auto-install/prepared/{id}",
+    "DELETE /v1/auto-install/prepared/{id}",
+    "POST /v1/auto-install/answer-files",
+    "GET /v1/auto-install/answer-files/{id}",
+    "GET /v1/auto-install/installations",
+    "GET /v1/auto-install/installations/{id}",
+    "DELETE /v1/auto-install/installations/{id}",
+    "GET /v1/auto-install/attempts",
+    "GET /v1/auto-install/attempts/{id}",
+    "POST /v1/auto-install/preview",
     "GET /v1/version",
     "GET /v1/metrics",
     "GET /health",
@@ -90,6 +108,53 @@ def test_it_holds_every_route_of_the_url_map_and_no_other(document: dict[str, An
 
     assert served - documentation <= described
     assert described <= served
+
+
+def test_it_leaves_out_what_installers_call_and_other_manners(document: dict[str, Any]) -> None:
+    """Those are Proxmox's protocol, which is not ours to describe."""
+    described = {name.partition(" ")[2] for name in operations_of(document)}
+
+    assert not described & INSTALLER
+    assert not [path for path in described if path.startswith("/api2")]
+
+
+@pytest.mark.parametrize("noun", ["tokens", "prepared", "installations", "attempts"])
+def test_what_auto_install_answers_is_described_in_its_own_spelling(
+    noun: str, document: dict[str, Any]
+) -> None:
+    """Kebab-case, as Proxmox spells it."""
+    operation = operations_of(document)[f"GET /v1/auto-install/{noun}"]
+    schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+    listed = named_by(document, schema)
+    assert listed["type"] == "array"
+
+    keys = named_by(document, listed["items"])["properties"]
+    assert len(keys) > 10
+    assert not [key for key in keys if "_" in key]
+
+
+def named_by(document: dict[str, Any], reference: dict[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = document["components"]["schemas"][reference["$ref"].rpartition("/")[2]]
+    return found
+
+
+def test_no_request_is_described_as_taking_null(document: dict[str, Any]) -> None:
+    """None of auto-install's does: leaving out is how to unset, or `delete`."""
+
+    def nulls(schema: Any, path: str) -> Iterator[str]:
+        if isinstance(schema, dict):
+            if schema.get("type") == "null" or schema.get("nullable"):
+                yield path
+            for key, value in schema.items():
+                yield from nulls(value, f"{path}.{key}")
+        elif isinstance(schema, list):
+            for value in schema:
+                yield from nulls(value, path)
+
+    bodies = ("TokenCreateRequest", "TokenChangeRequest", "ConfigCreateRequest")
+    schemas = document["components"]["schemas"]
+
+    assert [path for name in bodies for path in nulls(schemas[name], name)] == []
 
 
 def test_every_operation_has_a_summary_and_its_own_id(document: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ accepted: whether a workspace exists no schema tells.
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -26,8 +27,11 @@ from accounts.actor import Actor
 from accounts.models import User, Workspace
 from accounts.sessions import _open_session
 from accounts.tokens import issue_pair
+from autoinstall.authentication import from_header
+from autoinstall.services.answering import Asked, answer
 from provisioning.wsgi import application
 from tests.answers import ERROR_KEYS
+from tests.autoinstall.factories import make_config, make_token, system_info
 from tests.factories import make_operation, make_server
 
 CHECKS = [
@@ -59,6 +63,18 @@ def _one_connection() -> Iterator[None]:
 def token(admin: User, workspace: Workspace) -> str:
     make_server(workspace)
     make_operation(workspace)
+    _, credential = make_token("rack-7")
+    make_config(id="rack", authorized_tokens=["rack-7"], template_counters={"n": 0})
+    for shown in (credential, "rack-7:wrong"):
+        # Not by a test client: it would connect the signals again.
+        answer(
+            Asked(
+                raw=json.dumps(system_info()).encode(),
+                credential=from_header(f"Bearer {shown}"),
+                source="192.0.2.1",
+                accepts_json=True,
+            )
+        )
     session = _open_session(admin, uuid.uuid4(), Actor(name=admin.username))
     return str(issue_pair(session)["token"])
 

@@ -1,11 +1,13 @@
-"""Every route of `/v1`, found by walking the URL map: which roles get in, which get 403, who 401.
+"""Every route, found by walking the URL map: which roles get in, which get 403, who 401.
 
 The expectation is written here by hand from the contract's table of roles. A route that is not in it
-fails the first test.
+fails the first test. There are three kinds: those of `/v1`, those of `/api2/json` in the manners of
+Proxmox Datacenter Manager, and the few that an installer calls, who has no role.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +23,12 @@ from accounts import audit
 from accounts.actor import Actor
 from accounts.events import Event
 from accounts.models import AuditEvent, Role, User, Workspace
+from autoinstall.models import Attempt
 from operations.commands import Kind
 from operations.models import Cluster, Operation, Taskserv
 from provisioning.api import ApiViewSet
-from tests.answers import assert_error, last_event
+from tests.answers import assert_error, last_event, nothing_changes
+from tests.autoinstall.factories import ask, make_config, make_token
 from tests.factories import bind, make_operation, make_server, make_user, make_workspace
 
 PUBLIC = "public"
@@ -92,7 +96,52 @@ EXPECTED: dict[tuple[str, str], tuple[str, str | frozenset[str]]] = {
     ("GET", "/v1/operations/{id}"): ("retrieve", READERS),
     ("GET", "/v1/operations/{id}/log"): ("log", READERS),
     ("POST", "/v1/operations/{id}/cancel"): ("cancel", OPERATORS),
+    ("GET", "/v1/auto-install/tokens"): ("list", READERS),
+    ("POST", "/v1/auto-install/tokens"): ("create", OPERATORS),
+    ("GET", "/v1/auto-install/tokens/{id}"): ("retrieve", READERS),
+    ("PUT", "/v1/auto-install/tokens/{id}"): ("update", OPERATORS),
+    ("PATCH", "/v1/auto-install/tokens/{id}"): ("partial_update", OPERATORS),
+    ("DELETE", "/v1/auto-install/tokens/{id}"): ("destroy", OPERATORS),
+    ("GET", "/v1/auto-install/prepared"): ("list", READERS),
+    ("POST", "/v1/auto-install/prepared"): ("create", OPERATORS),
+    ("GET", "/v1/auto-install/prepared/{id}"): ("retrieve", READERS),
+    ("PUT", "/v1/auto-install/prepared/{id}"): ("update", OPERATORS),
+    ("PATCH", "/v1/auto-install/prepared/{id}"): ("partial_update", OPERATORS),
+    ("DELETE", "/v1/auto-install/prepared/{id}"): ("destroy", OPERATORS),
+    ("POST", "/v1/auto-install/answer-files"): ("create", OPERATORS),
+    ("GET", "/v1/auto-install/answer-files/{id}"): ("retrieve", READERS),
+    ("GET", "/v1/auto-install/installations"): ("list", READERS),
+    ("GET", "/v1/auto-install/installations/{id}"): ("retrieve", READERS),
+    ("DELETE", "/v1/auto-install/installations/{id}"): ("destroy", OPERATORS),
+    ("GET", "/v1/auto-install/attempts"): ("list", READERS),
+    ("GET", "/v1/auto-install/attempts/{id}"): ("retrieve", READERS),
+    ("POST", "/v1/auto-install/preview"): ("create", READERS),
 }
+
+# In the manners of Datacenter Manager; methods are their own actions there.
+COMPAT: dict[tuple[str, str], str | frozenset[str]] = {
+    ("GET", "/api2/json/auto-install"): ANYBODY,
+    ("GET", "/api2/json/auto-install/tokens"): READERS,
+    ("POST", "/api2/json/auto-install/tokens"): OPERATORS,
+    ("PUT", "/api2/json/auto-install/tokens/{id}"): OPERATORS,
+    ("DELETE", "/api2/json/auto-install/tokens/{id}"): OPERATORS,
+    ("GET", "/api2/json/auto-install/prepared"): READERS,
+    ("POST", "/api2/json/auto-install/prepared"): OPERATORS,
+    ("GET", "/api2/json/auto-install/prepared/{id}"): READERS,
+    ("PUT", "/api2/json/auto-install/prepared/{id}"): OPERATORS,
+    ("DELETE", "/api2/json/auto-install/prepared/{id}"): OPERATORS,
+    ("GET", "/api2/json/auto-install/installations"): READERS,
+    ("DELETE", "/api2/json/auto-install/installations/{id}"): OPERATORS,
+}
+
+# Called by a machine that shows a token of its own, or the secret that its answer gave it: no session
+# counts there, and nobody but an installer is to be understood.
+INSTALLER = {
+    f"{mount}/auto-install/{path}"
+    for mount in ("/v1", "/api2/json")
+    for path in ("answer", "answer/{id}", "installations/{id}/post-hook")
+}
+CATCH_ALL = "/api2/json/.*"  # whatever else Datacenter Manager has: 404 as text
 
 # What a person who gets in is answered; without an entry 200. An empty body is 400 where one is
 # needed: the permission has been asked for before the body was read.
@@ -101,7 +150,7 @@ ANSWERS: dict[tuple[str, str], int] = {
         (method, path): 400
         for method, path in EXPECTED
         if path.endswith(("/create", "/submit", "/auth/login", "/auth/refresh", "/password"))
-        or (method == "POST" and path.count("/") == 2)
+        or (method == "POST" and path.count("/") == (3 if "/auto-install/" in path else 2))
         or (method, path) == ("PATCH", "/v1/workspaces/{id}")
     },
     **{
@@ -131,8 +180,8 @@ def patterns_under(resolver: URLResolver, prefix: str = "/") -> Iterator[tuple[s
             yield path, entry
 
 
-def template_of(path: str, pattern: URLPattern) -> str:
-    """`/v1/users/(?P<pk>[0-9]+)` -> `/v1/users/{id}`; groups may hold groups."""
+def template_of(path: str) -> str:
+    """`/v1/users/(?P<pk>[0-9]+)` and `/v1/users/<int:pk>` -> `/v1/users/{id}`; groups may hold groups."""
     while (start := path.find("(")) >= 0:
         depth = 0
         for end in range(start, len(path)):
@@ -140,25 +189,39 @@ def template_of(path: str, pattern: URLPattern) -> str:
             if depth == 0:
                 break
         path = f"{path[:start]}{{id}}{path[end + 1 :]}"
-    return path
+    return re.sub(r"<[^>]+>", "{id}", path)
 
 
-def walk() -> Iterator[Route]:
-    """Every method of every route of the API, from the URL map alone."""
+def view_of(callback: Any) -> type[Any] | None:
+    """The class of a view; None for a function."""
+    found: type[Any] | None = getattr(callback, "cls", None) or getattr(
+        callback, "view_class", None
+    )
+    return found
+
+
+def walk(mount: str) -> Iterator[Route]:
+    """Every method of every class of a view below this path, from the URL map alone."""
     for path, pattern in patterns_under(get_resolver()):
-        if not path.startswith("/v1"):
-            continue
         callback: Any = pattern.callback
-        view = getattr(callback, "cls", None) or callback.view_class
+        view = view_of(callback)
+        if view is None or not path.startswith(mount):
+            continue
         actions: dict[str, str] = getattr(callback, "actions", None) or {
             method: method for method in view.http_method_names if hasattr(view, method)
         }
         for method, action in actions.items():
             if method not in ("head", "options"):
-                yield Route(method.upper(), template_of(path, pattern), action, view)
+                yield Route(method.upper(), template_of(path), action, view)
 
 
-ROUTES = list(walk())
+ROUTES = list(walk("/v1"))
+COMPAT_ROUTES = list(walk("/api2"))
+FUNCTIONS = sorted(
+    template_of(path)
+    for path, pattern in patterns_under(get_resolver())
+    if path.startswith(("/v1", "/api2")) and view_of(pattern.callback) is None
+)
 
 
 def test_every_route_is_in_the_table_and_the_other_way_round() -> None:
@@ -167,15 +230,23 @@ def test_every_route_is_in_the_table_and_the_other_way_round() -> None:
     assert found == {key: action for key, (action, _) in EXPECTED.items()}
 
 
+def test_every_route_for_clients_of_datacenter_manager_is_in_the_table() -> None:
+    assert {(route.method, route.path) for route in COMPAT_ROUTES} == set(COMPAT)
+
+
+def test_only_what_an_installer_calls_is_outside_of_roles() -> None:
+    assert sorted([*INSTALLER, CATCH_ALL]) == FUNCTIONS
+
+
 def test_nothing_but_health_the_console_and_the_api_is_served() -> None:
     tops = {path.split("/")[1] for path, _ in patterns_under(get_resolver())}
 
-    assert tops == {"", "health", "v1", "admin"}
+    assert tops == {"", "health", "v1", "api2", "admin"}
 
 
-@pytest.mark.parametrize("view", dict.fromkeys(route.view for route in ROUTES))
+@pytest.mark.parametrize("view", dict.fromkeys(route.view for route in [*ROUTES, *COMPAT_ROUTES]))
 def test_a_view_declares_a_permission_for_each_of_its_actions_and_no_more(view: type[Any]) -> None:
-    actions = {route.action for route in ROUTES if route.view is view}
+    actions = {route.action for route in [*ROUTES, *COMPAT_ROUTES] if route.view is view}
 
     assert set(view.required_permissions) == actions
 
@@ -205,18 +276,36 @@ def make_cluster(workspace: Workspace) -> Cluster:
     return Cluster.objects.create(uid=Cluster.new_uid(), workspace=workspace, name="kubernetes")
 
 
-# How to make a row that `{id}` may name, by the word of the path.
+def make_audit_event(_: Workspace) -> AuditEvent:
+    audit.record(Event.AUDIT_PRUNED, actor=Actor(name="tester"))
+    return AuditEvent.objects.latest("id")
+
+
+def make_attempt(_: Workspace) -> Attempt:
+    """An attempt that became an installation."""
+    token, credential = make_token()
+    make_config(authorized_tokens=[token.name])
+    assert ask(credential).status_code == 200
+    return Attempt.objects.get()
+
+
+# How to make a row that `{id}` may name, by the word of the path before it.
 ROWS: dict[str, Callable[[Workspace], Any]] = {
     "users": lambda _: make_user("target"),
     "roles": lambda _: Role.objects.create(name="Custom", permissions=["server_read"]),
     "role-bindings": lambda _: bind(make_user("target"), "Viewer"),
     "workspaces": lambda _: make_workspace("empty"),
-    "audit": lambda _: audit.record(Event.AUDIT_PRUNED, actor=Actor(name="tester")),
+    "audit": make_audit_event,
     "servers": make_server,
     "taskservs": make_taskserv,
     "clusters": make_cluster,
     "operations": make_operation,
     "workflows": make_workflow,
+    "tokens": lambda _: make_token()[0],
+    "prepared": lambda _: make_config().config,
+    "answer-files": lambda _: make_config().config,
+    "attempts": make_attempt,
+    "installations": make_attempt,
 }
 
 
@@ -225,8 +314,9 @@ def path(route: Route, workspace: Workspace) -> str:
     """The route's path, with the id of a row that exists."""
     if "{id}" not in route.path:
         return route.path
-    row = ROWS[route.path.split("/")[2]](workspace)
-    return route.path.replace("{id}", str(getattr(row, "uid", row.pk)))
+    row = ROWS[route.path.partition("/{id}")[0].rpartition("/")[2]](workspace)
+    is_named = "auto-install" in route.path and not isinstance(row, Attempt)
+    return route.path.replace("{id}", str(row.name if is_named else getattr(row, "uid", row.pk)))
 
 
 def name_of(route: Route) -> str:
@@ -282,6 +372,115 @@ def test_without_a_token_only_what_is_public_answers(
     assert answer.headers["WWW-Authenticate"] == 'Bearer realm="api"'
     assert AuditEvent.objects.count() == events + 1
     last_event(event="authentication.failed", outcome="denied", actor_name="anonymous")
+
+
+# --- For clients of Datacenter Manager ---------------------------------------------------------
+
+
+def assert_sentence(answer: Any, status: int) -> None:
+    """One line of plain text."""
+    assert answer.status_code == status, answer.content
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert re.fullmatch(rb"[A-Z][^{\n]+\.\n", answer.content), answer.content
+
+
+@pytest.mark.parametrize("role", ["Admin", "Operator", "Developer", "Viewer", "no role"])
+@pytest.mark.parametrize("route", COMPAT_ROUTES, ids=name_of)
+def test_the_same_roles_get_in_by_the_manners_of_datacenter_manager(
+    route: Route,
+    role: str,
+    person: User,
+    path: str,
+    api: Callable[[User | None], APIClient],
+) -> None:
+    who = COMPAT[route.method, route.path]
+    client = api(person)
+    events = AuditEvent.objects.count()
+
+    answer = client.generic(route.method, path)
+
+    if isinstance(who, str) or role in who:
+        assert answer.status_code == (400 if route.method == "POST" else 200), answer.content
+        return
+    assert_sentence(answer, 403)
+    assert AuditEvent.objects.count() == events + 1
+    event = last_event(event="access.denied", outcome="denied", actor=person)
+    assert event.target_name == f"{route.method} {path}"
+
+
+@pytest.mark.parametrize("route", COMPAT_ROUTES, ids=name_of)
+def test_without_a_session_nothing_answers_a_client_of_datacenter_manager(
+    route: Route, path: str, api: Callable[[User | None], APIClient]
+) -> None:
+    events = AuditEvent.objects.count()
+
+    answer = api(None).generic(route.method, path)
+
+    assert_sentence(answer, 401)
+    assert AuditEvent.objects.count() == events + 1
+    last_event(event="authentication.failed", outcome="denied", actor_name="anonymous")
+
+
+# --- For installers ----------------------------------------------------------------------------
+
+NOBODY = "00000000-0000-7000-8000-000000000000"
+
+
+def installers_path(path: str) -> str:
+    return path.replace("{id}", NOBODY if "post-hook" in path else "nobody:nothing")
+
+
+@pytest.mark.parametrize("path", sorted(INSTALLER))
+@pytest.mark.parametrize("role", ["Admin", "no role"])
+def test_what_an_installer_calls_takes_no_session_for_a_token(
+    path: str, role: str, person: User, api: Callable[[User | None], APIClient]
+) -> None:
+    answer = api(person).post(installers_path(path), {}, format="json")
+
+    if "post-hook" in path:
+        assert_sentence(answer, 404)
+        last_event(event="installation.report-refused", outcome="denied", actor_name="anonymous")
+        return
+    assert (answer.status_code, answer.content) == (401, b"")
+    last_event(event="answer.refused", outcome="denied", actor_name="anonymous")
+    assert Attempt.objects.get().outcome == "refused"
+
+
+@pytest.mark.parametrize("path", sorted(INSTALLER))
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"])
+def test_what_an_installer_calls_is_called_by_post_alone(
+    method: str, path: str, db: None, api: Callable[[User | None], APIClient]
+) -> None:
+    client = api(None)
+
+    with nothing_changes():
+        answer = client.generic(method, installers_path(path))
+
+    assert answer.status_code == 405
+    assert answer.headers["Allow"] == "POST"
+    if method != "HEAD":
+        assert_sentence(answer, 405)
+
+
+@pytest.mark.parametrize("path", sorted(INSTALLER))
+def test_an_installer_is_never_redirected_and_asked_for_no_csrf_token(path: str, db: None) -> None:
+    client = APIClient(enforce_csrf_checks=True)
+
+    for asked in (installers_path(path), f"{installers_path(path)}/"):
+        answer = client.post(asked, b"{}", content_type="application/json")
+        assert answer.status_code in (401, 404), answer.content
+        assert "Location" not in answer.headers
+        assert "Set-Cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS"])
+def test_what_datacenter_manager_has_beyond_auto_install_is_404_as_text(
+    method: str, db: None, api: Callable[[User | None], APIClient]
+) -> None:
+    client = api(None)
+
+    with nothing_changes():
+        assert_sentence(client.generic(method, "/api2/json/version"), 404)
 
 
 # --- Deny by default ---------------------------------------------------------------------------
