@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from autoinstall.documents import ConfigDocument, Document, kebab
+from autoinstall.documents import ConfigDocument, Document, TokenChange, kebab
 from autoinstall.models import AnswerToken, Attempt
 from autoinstall.sysinfo import MalformedInfo, of_stored
 
@@ -49,6 +49,10 @@ class TokenSaved(Shape):
     token: TokenOut
     secret: str | None = None
     credential: str | None = Field(None, description="`id:secret`, ready for prepare-iso")
+
+
+class TokenPatch(TokenChange):
+    """The same for PATCH: drf-spectacular marks the class that it describes there."""
 
 
 def token_out(row: AnswerToken) -> TokenOut:
@@ -100,6 +104,10 @@ class ConfigChange(Document):
 
     delete: list[str] = Field([], description="Fields to unset")
     root_password: str | None = None
+
+
+class ConfigPatch(ConfigChange):
+    """The same for PATCH: drf-spectacular marks the class that it describes there."""
 
 
 class AnswerFileImport(Document):
@@ -246,12 +254,17 @@ class ConfigVerdict(Shape):
     filters: list[FilterVerdictOut]
 
 
+class Rejection(Shape):
+    path: str
+    reason: str
+
+
 class PreviewAnswer(Shape):
     json_: dict[str, Any] | None = Field(alias="json")
     toml: str | None
     counters: dict[str, int]
     omitted: list[str]
-    rejected: list[dict[Literal["path", "reason"], str]]
+    rejected: list[Rejection]
     error: str | None
 
 

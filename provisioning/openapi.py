@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
@@ -60,6 +61,80 @@ class AccessTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-unty
 
     def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, str]:
         return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+
+
+def write_pydantic_as_openapi_3_0(
+    result: dict[str, Any], generator: Any, request: Any, public: bool
+) -> dict[str, Any]:
+    """Spectacular's postprocessing hook: pydantic writes JSON Schema 2020, where `null` is a type and one
+    value is a `const`. A request's optional field is one that may be left out, never null."""
+    schemas = result.get("components", {}).get("schemas", {})
+    for name, schema in schemas.items():
+        _rewrite(schema, is_request=name.endswith("Request") or name not in _answered(result))
+    return result
+
+
+def _answered(result: dict[str, Any]) -> frozenset[str]:
+    """Names of the schemas that answers are made of, with all that these are made of."""
+    schemas = result.get("components", {}).get("schemas", {})
+    responses = [
+        operation.get("responses", {})
+        for methods in result.get("paths", {}).values()
+        for operation in methods.values()
+        if isinstance(operation, dict)
+    ]
+    found: set[str] = set()
+    queue = list(_references(responses))
+    while queue:
+        name = queue.pop()
+        if name not in found:
+            found.add(name)
+            queue.extend(_references(schemas.get(name, {})))
+    return frozenset(found)
+
+
+def _references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(reference := value.get("$ref"), str):
+            yield reference.rpartition("/")[2]
+        for item in value.values():
+            yield from _references(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _references(item)
+
+
+def _rewrite(schema: Any, *, is_request: bool) -> None:
+    """In place, all the way down."""
+    if isinstance(schema, list):
+        for item in schema:
+            _rewrite(item, is_request=is_request)
+    if not isinstance(schema, dict):
+        return
+    if "const" in schema:
+        schema["enum"] = [schema.pop("const")]
+    choices = schema.get("anyOf")
+    if isinstance(choices, list) and {"type": "null"} in choices:
+        _without_null(schema, choices, is_request=is_request)
+    for item in schema.values():
+        _rewrite(item, is_request=is_request)
+
+
+def _without_null(
+    schema: dict[str, Any], choices: list[dict[str, Any]], *, is_request: bool
+) -> None:
+    rest = [choice for choice in choices if choice != {"type": "null"}]
+    del schema["anyOf"]
+    if len(rest) > 1:
+        schema["anyOf"] = rest
+    elif "$ref" in rest[0]:
+        schema["allOf"] = rest
+    else:
+        schema.update({key: value for key, value in rest[0].items() if key not in schema})
+    if "default" in schema and schema["default"] is None:
+        del schema["default"]
+    if not is_request:
+        schema["nullable"] = True
 
 
 def add_error_responses(

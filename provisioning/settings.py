@@ -221,6 +221,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "StepKind": "operations.commands.STEP_KIND_CHOICES",
     },
     "POSTPROCESSING_HOOKS": [
+        "provisioning.openapi.write_pydantic_as_openapi_3_0",
         "drf_spectacular.hooks.postprocess_schema_enums",
         "provisioning.openapi.add_error_responses",
     ],

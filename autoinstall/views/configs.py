@@ -21,6 +21,7 @@ from autoinstall.shapes import (
     AnswerFileImport,
     ConfigChange,
     ConfigCreate,
+    ConfigPatch,
     ConfigSaved,
     token_saved,
 )
@@ -122,7 +123,7 @@ class PreparedConfigViewSet(ApiViewSet):
         )
         return with_etag(Response(saved_out(saved)), saved.config)
 
-    @extend_schema(summary="Change a prepared config", request=ConfigChange, responses=ConfigSaved)
+    @extend_schema(summary="Change a prepared config", request=ConfigPatch, responses=ConfigSaved)
     def partial_update(self, request: Request, name: str) -> Response:
         return self.update(request, name)
 

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from autoinstall.documents import TokenChange, TokenCreate
 from autoinstall.models import AnswerToken
 from autoinstall.services import tokens
-from autoinstall.shapes import TokenOut, TokenSaved, token_out, token_saved
+from autoinstall.shapes import TokenOut, TokenPatch, TokenSaved, token_out, token_saved
 from autoinstall.views.manners import if_match, read_shape, with_etag
 from provisioning.api import ApiViewSet
 
@@ -77,7 +77,7 @@ class AnswerTokenViewSet(ApiViewSet):
 
     @extend_schema(
         summary="Change an answer token, or rotate its secret",
-        request=TokenChange,
+        request=TokenPatch,
         responses=TokenSaved,
     )
     def partial_update(self, request: Request, name: str) -> Response:

@@ -90,6 +90,45 @@ def test_the_credential_gets_an_answer(client: APIClient) -> None:
     assert ask(credential).status_code == 200
 
 
+def test_a_secret_that_images_hold_already_can_be_given(
+    client: APIClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    given = "5c1f0f3e-58a1-4c55-9d51-1f6f0a3c0001"
+    make_token("other")
+
+    with caplog.at_level(logging.DEBUG), one_event(event="answer-token.created"):
+        body = post(client, id="rack-7", secret=given).json()
+
+    assert (body["secret"], body["credential"]) == (given, f"rack-7:{given}")
+    make_config(authorized_tokens=["rack-7"])
+    assert ask(f"rack-7:{given}").status_code == 200
+    assert ask(f"other:{given}").status_code == 401
+    kept = str([list(AnswerToken.objects.values()), list(AuditEvent.objects.values())])
+    assert given not in kept + caplog.text
+
+
+@pytest.mark.parametrize("given", ["x" * 32, "x" * 128, "a:b/c?d#" * 5, "!~" * 20])
+def test_a_given_secret_may_hold_any_signs(given: str, client: APIClient) -> None:
+    assert post(client, id="rack-7", secret=given).status_code == 201
+    make_config(authorized_tokens=["rack-7"])
+
+    assert ask(f"rack-7:{given}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "given", ["", "x" * 31, "y" * 129, "with blanks " * 4, "ünsichtbar" * 5, "a\nb" * 12]
+)
+def test_a_given_secret_that_is_none_is_400_and_not_shown(
+    given: str, client: APIClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    with nothing_changes(), caplog.at_level(logging.DEBUG):
+        answer = post(client, id="rack-7", secret=given)
+
+    assert_error(answer, 400, field="secret")
+    if given:
+        assert given not in answer.json()["message"] + caplog.text
+
+
 def test_of_the_secret_only_a_keyed_digest_is_stored(client: APIClient, settings: Any) -> None:
     secret = post(client, id="rack-7").json()["secret"]
 
@@ -216,7 +255,8 @@ def test_a_value_that_breaks_a_rule_is_400(field: str, value: object, client: AP
 @pytest.mark.parametrize(
     "field",
     [
-        *("id", "comment", "enabled", "expire-at", "source-cidrs", "max-uses", "allow-in-path"),
+        *("id", "secret", "comment", "enabled", "expire-at", "source-cidrs", "max-uses"),
+        "allow-in-path",
         "allow-without-secret",
     ],
 )

@@ -96,6 +96,24 @@ def test_the_document_is_valid_openapi_3(document: dict[str, Any]) -> None:
     validate_schema(document)  # type: ignore[no-untyped-call]  # raises what is wrong
 
 
+def test_it_is_the_same_whenever_it_is_asked_for(document: dict[str, Any]) -> None:
+    assert Client().get("/v1/openapi.json").json() == Client().get("/v1/openapi.json").json()
+    assert Client().get("/v1/openapi.json").json() == document
+
+
+@pytest.mark.parametrize("noun", ["tokens", "prepared"])
+def test_put_and_patch_take_the_same_body(noun: str, document: dict[str, Any]) -> None:
+    """Both change only what they name."""
+    operations = operations_of(document)
+    put, patch = (
+        operations[f"{method} /v1/auto-install/{noun}/{{id}}"]["requestBody"]["content"]
+        for method in ("PUT", "PATCH")
+    )
+    bodies = [named_by(document, content["application/json"]["schema"]) for content in (put, patch)]
+
+    assert bodies[0]["properties"] == bodies[1]["properties"]
+
+
 def test_it_holds_every_route_of_the_contract(document: dict[str, Any]) -> None:
     assert set(operations_of(document)) >= CONTRACT
 
@@ -151,10 +169,18 @@ def test_no_request_is_described_as_taking_null(document: dict[str, Any]) -> Non
             for value in schema:
                 yield from nulls(value, path)
 
-    bodies = ("TokenCreateRequest", "TokenChangeRequest", "ConfigCreateRequest")
-    schemas = document["components"]["schemas"]
+    bodies = {
+        name: operation["requestBody"]["content"]["application/json"]["schema"]
+        for name, operation in operations_of(document).items()
+        if "/auto-install/" in name and "requestBody" in operation
+    }
+    assert len(bodies) == 8
 
-    assert [path for name in bodies for path in nulls(schemas[name], name)] == []
+    found = [
+        path for name, body in bodies.items() for path in nulls(named_by(document, body), name)
+    ]
+
+    assert found == []
 
 
 def test_every_operation_has_a_summary_and_its_own_id(document: dict[str, Any]) -> None:
