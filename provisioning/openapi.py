@@ -113,6 +113,8 @@ def _rewrite(schema: Any, *, is_request: bool) -> None:
         return
     if "const" in schema:
         schema["enum"] = [schema.pop("const")]
+    if isinstance(schema.get("additionalProperties"), dict):
+        schema.pop("propertyNames", None)  # 3.0 has no words for it; the message names the rule
     choices = schema.get("anyOf")
     if isinstance(choices, list) and {"type": "null"} in choices:
         _without_null(schema, choices, is_request=is_request)
