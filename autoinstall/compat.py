@@ -36,7 +36,7 @@ from autoinstall.views.manners import read_delete, read_shape, take_secrets
 from provisioning.errors import Invalid
 from provisioning.exception_handler import handle
 from provisioning.formats import JSONParser
-from provisioning.logs import without_secrets
+from provisioning.logs import path_without_secrets
 
 LISTS = frozenset(
     {"authorized-tokens", "root-ssh-keys", "disk-list", "delete", "source-cidrs"}
@@ -68,7 +68,7 @@ def sentence(status: int, text: str) -> HttpResponse:
 
 @csrf_exempt
 def unknown(request: HttpRequest) -> HttpResponse:
-    return sentence(404, f"There is no path {without_secrets(request.path)[:200]!r}.")
+    return sentence(404, f"There is no path {path_without_secrets(request.path)[:200]!r}.")
 
 
 class CompatView(APIView):

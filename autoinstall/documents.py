@@ -75,10 +75,19 @@ Fingerprint = Annotated[
     ),
 ]
 _HOST = r"(?:\[[0-9a-fA-F:.]+\]|[0-9a-fA-F]*:[0-9a-fA-F:.]+|[A-Za-z0-9._-]+)"
+_PORT = r"(?:[0-9]{1,4}|[1-5][0-9]{4}|6(?:[0-4][0-9]{3}|5(?:[0-4][0-9]{2}|5(?:[0-2][0-9]|3[0-5]))))"
 HttpUrl = Annotated[
     str,
     Field(max_length=2048),
-    matching(rf"https?://{_HOST}(:[0-9]{{1,5}})?(/[^\x00-\x20\x7f]*)?", "must be an http(s) URL"),
+    matching(rf"https?://{_HOST}(:{_PORT})?([/?][^\x00-\x20\x7f]*)?", "must be an http(s) URL"),
+]
+BaseUrl = Annotated[
+    str,
+    Field(max_length=2048),
+    matching(
+        rf"https?://{_HOST}(:{_PORT})?(/[^\x00-\x20\x7f?#]*)?",
+        "must be an http(s) URL without '?' and '#', to which the path of the hook is added",
+    ),
 ]
 # PDM leaves the alternation half anchored: what it lets pass (sda1) is not refused here either.
 BlockDevice = Annotated[
@@ -185,7 +194,7 @@ class ConfigDocument(Document):
     id: ConfigName
     authorized_tokens: list[TokenName] = []
     is_default: bool = False
-    target_filter: dict[str, Text] = {}
+    target_filter: dict[Text, Text] = {}
     country: Annotated[str, matching(r"[a-z]{2}", "must be two lower-case letters such as at")]
     fqdn: Annotated[Text, Field(description="Template; unused with use-dhcp-fqdn")] = ""
     use_dhcp_fqdn: bool = False
@@ -206,7 +215,7 @@ class ConfigDocument(Document):
     disk_list: list[BlockDevice] = []
     disk_filter: UdevFilter = {}
     disk_filter_match: Literal["any", "all"] | None = None
-    post_hook_base_url: HttpUrl | None = None
+    post_hook_base_url: BaseUrl | None = None
     post_hook_cert_fp: Fingerprint | None = None
     template_counters: dict[VariableName, Counter] = {}
     subscription_key: SubscriptionKey | None = None
@@ -218,7 +227,7 @@ class ConfigDocument(Document):
         Annotated[Text, Field(description="Domain where DHCP gives only the host's name")] | None
     ) = None
     netif_name_mapping: Annotated[
-        dict[str, str], Field(description="MAC address -> name of the pinned interface")
+        dict[Text, Text], Field(description="MAC address -> name of the pinned interface")
     ] = {}
     first_boot: FirstBoot | None = None
     template_variables: Annotated[
@@ -349,7 +358,9 @@ def sentences(error: ValidationError) -> Errors:
         steps = [str(step) for step in item["loc"] if step not in _TAGS]
         field = ".".join(steps) or "body"
         context = item.get("ctx", {})
-        text = _SENTENCES.get(item["type"], item["msg"]).format(**context)
+        known = _SENTENCES.get(item["type"])
+        # Only our own texts are formats: pydantic's quote what the caller sent.
+        text = known.format(**context) if known else item["msg"]
         if item["type"] == "value_error":
             text = str(context.get("error", item["msg"]))
             if text.endswith("(leave it out)"):

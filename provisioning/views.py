@@ -24,7 +24,7 @@ from operations import cli, output
 from operations.runner.launch import capture
 from provisioning import __version__, errors, metrics
 from provisioning.exception_handler import plain, record_refusal
-from provisioning.logs import without_secrets
+from provisioning.logs import path_without_secrets
 
 METHODS = ["get", "head"]
 
@@ -123,7 +123,7 @@ class RedocView(SpectacularRedocView):
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    return plain(request, 404, f"There is no route {without_secrets(request.path)[:200]}.")
+    return plain(request, 404, f"There is no route {path_without_secrets(request.path)[:200]}.")
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -75,7 +75,10 @@ def _take(cursor: Any, config: int, name: str, identity: str | None) -> int:
             raise _no_value(config, name)
         value = int(row[0])
         if identity is None:
-            return value
+            if not _is_held(config, name, value):
+                return value
+            _go_on_after(config, name, value)
+            continue
         _HOLD(cursor, [config, name, identity, value])
         if cursor.rowcount == 1:
             return value
@@ -98,6 +101,15 @@ def _pass_over_held(config: int, name: str, identity: str, value: int) -> None:
     rows = HeldValue.objects.filter(config_id=config, name=name)
     if rows.filter(identity=identity).exists():
         raise Stale
+    _go_on_after(config, name, value)
+
+
+def _is_held(config: int, name: str, value: int) -> bool:
+    """From the time when the same machine still got the same value."""
+    return HeldValue.objects.filter(config_id=config, name=name, value=value).exists()
+
+
+def _go_on_after(config: int, name: str, value: int) -> None:
     free = first_gap(config, name, value)
     TemplateCounter.objects.filter(config_id=config, name=name).update(value=free)
 

@@ -267,6 +267,7 @@ def change_config(
         if password_hash:
             config.root_password_hash = password_hash
         config.save()
+        set_back = _set_back(before, document)
         saved = _save_parts(
             config,
             document,
@@ -278,7 +279,20 @@ def change_config(
         if password_hash:
             changed["root-password"] = ["********", "********"]
         audit.record(Event.CONFIG_CHANGED, actor=actor, target=config, data={"changed": changed})
-    return with_warnings(saved, document)
+    saved = with_warnings(saved, document)
+    return replace(saved, warnings=[*saved.warnings, *set_back])
+
+
+def _set_back(before: Wire, document: ConfigDocument) -> list[str]:
+    """Without stickiness nobody remembers who got which value."""
+    if document.sticky_counters:
+        return []
+    return [
+        f"template-counters: {name!r} goes back from {old} to {document.template_counters[name]}: values "
+        "that machines got are handed out again."
+        for name, old in before.get("template-counters", {}).items()
+        if document.template_counters.get(name, old) < old
+    ]
 
 
 def _same_keys(before: Wire, after: Wire) -> tuple[Wire, Wire]:

@@ -254,7 +254,7 @@ def peek(config: ConfigEntry, identity: str) -> dict[str, int]:
     for name in config.counters:
         if name not in held:
             value = following.get(name, 0)
-            is_taken = config.is_sticky and rows.filter(name=name, value=value).exists()
+            is_taken = rows.filter(name=name, value=value).exists()
             held[name] = first_gap(config.pk, name, value) if is_taken else value
             if held[name] > MAX_COUNTER:
                 raise at_end(name)

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -26,11 +26,11 @@ from autoinstall.shapes import (
     token_saved,
 )
 from autoinstall.views.manners import (
-    if_match,
+    if_config_matches,
     read_delete,
     read_shape,
     take_secrets,
-    with_etag,
+    with_config_etag,
 )
 from provisioning.api import ApiViewSet
 from provisioning.errors import Invalid
@@ -86,14 +86,18 @@ class PreparedConfigViewSet(ApiViewSet):
     }
     filters: ClassVar[dict[str, str]] = {"id": "name", "token": "authorized_tokens__name"}
 
-    @extend_schema(summary="List prepared configs", responses=ConfigDocument)
+    @extend_schema(
+        summary="List prepared configs",
+        responses=ConfigDocument,
+        parameters=[OpenApiParameter("id"), OpenApiParameter("token")],
+    )
     def list(self, request: Request) -> Response:
         return self.answer_page(configs.wires_of)
 
     @extend_schema(summary="One prepared config", responses=ConfigDocument)
     def retrieve(self, request: Request, name: str) -> Response:
         config = configs.find_config(name)
-        return with_etag(Response(configs.wire_of(config)), config)
+        return with_config_etag(Response(configs.wire_of(config)), config)
 
     @extend_schema(
         summary="Create a prepared config, and a token for it when it names none",
@@ -113,15 +117,17 @@ class PreparedConfigViewSet(ApiViewSet):
         body, secrets = take_secrets(request.data)
         if body.pop("id", name) != name:
             raise Invalid("cannot be changed: create another config", field="id")
+        delete = read_delete(body)
+        sets_counters = "template-counters" in body or "template-counters" in delete
         saved = configs.change_config(
             name=name,
-            delete=read_delete(body),
+            delete=delete,
             values=body,
             secrets=secrets,
             actor=self.actor,
-            precondition=if_match(request),
+            precondition=if_config_matches(request, sets_counters=sets_counters),
         )
-        return with_etag(Response(saved_out(saved)), saved.config)
+        return with_config_etag(Response(saved_out(saved)), saved.config)
 
     @extend_schema(summary="Change a prepared config", request=ConfigPatch, responses=ConfigSaved)
     def partial_update(self, request: Request, name: str) -> Response:
@@ -129,14 +135,18 @@ class PreparedConfigViewSet(ApiViewSet):
 
     @extend_schema(summary="Delete a prepared config", responses={204: None})
     def destroy(self, request: Request, name: str) -> Response:
-        configs.delete_config(name=name, actor=self.actor, precondition=if_match(request))
+        configs.delete_config(
+            name=name,
+            actor=self.actor,
+            precondition=if_config_matches(request, sets_counters=False),
+        )
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
 def created(request: Request, saved: Saved) -> Response:
     response = Response(saved_out(saved), status=status.HTTP_201_CREATED)
     response["Location"] = f"/v1/auto-install/prepared/{quote(saved.config.name)}"
-    return with_etag(response, saved.config)
+    return with_config_etag(response, saved.config)
 
 
 class AnswerFileViewSet(ApiViewSet):

@@ -160,6 +160,8 @@ class PreviewViewSet(ApiViewSet):
         asked = read_shape(PreviewRequest, request.data)
         if asked.config is not None and not self.person.has_perm("prepared_config_manage"):
             raise Forbidden("A config that is not saved needs prepared_config_manage.")
+        if asked.attempt is not None and not self.person.has_perm("installation_read"):
+            raise Forbidden("An attempt needs installation_read.")
         question = Question(info=info_of(asked), token=asked.token, draft=draft_of(asked))
         return Response(preview.preview(question))
 

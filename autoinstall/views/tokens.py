@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -39,7 +39,11 @@ class AnswerTokenViewSet(ApiViewSet):
     }
     filters: ClassVar[dict[str, str]] = {"id": "name", "created-by": "created_by"}
 
-    @extend_schema(summary="List answer tokens", responses=TokenOut)
+    @extend_schema(
+        summary="List answer tokens",
+        responses=TokenOut,
+        parameters=[OpenApiParameter("id"), OpenApiParameter("created-by")],
+    )
     def list(self, request: Request) -> Response:
         return self.answer_page(lambda rows: [token_out(row).wire() for row in rows])
 

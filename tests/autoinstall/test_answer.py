@@ -411,6 +411,9 @@ def test_a_secret_in_the_path_is_nowhere_to_be_read(
         "/api2/json//auto-install/answer/{credential}",
         "/api2/extjs/auto-install/answer/{credential}",
         "/v1//auto-install/answer/{credential}",
+        "/v1/auto-install//answer/{credential}",
+        "/v1/auto-install/Answer/{credential}",
+        "/v1/auto-install/anwser/{credential}",
     ],
 )
 def test_no_sentence_at_the_console_shows_a_secret_of_the_path(place: str, db: None) -> None:

@@ -710,7 +710,7 @@ BTRFS = some(compress=st.sampled_from(["on", "off", "zlib"]), hdsize=SIZE)
 ANYWAY = some(
     authorized_tokens=st.lists(st.from_regex(r"\A[A-Za-z0-9_][A-Za-z0-9._-]{2,9}\Z"), max_size=3),
     is_default=st.booleans(),
-    target_filter=st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), TEXT),
+    target_filter=st.dictionaries(TEXT, TEXT),
     reboot_on_error=st.booleans(),
     reboot_mode=st.sampled_from(["reboot", "power-off"]),
     root_ssh_keys=st.lists(TEXT, max_size=3),

@@ -793,13 +793,55 @@ def test_a_new_password_moves_the_etag(client: APIClient, rack: PreparedConfig) 
     assert patch(client, root_password="another-long-one").headers["ETag"] != before
 
 
-def test_a_served_answer_does_not_move_the_etag(client: APIClient, token: Made) -> None:
+def test_a_served_answer_is_no_change_for_who_sets_no_counter(
+    client: APIClient, token: Made
+) -> None:
     counting()
-    before = client.get(RACK).headers["ETag"]
+    seen = client.get(RACK).headers["ETag"]
 
     ask(token[1], machine(1))
 
-    assert client.get(RACK).headers["ETag"] == before
+    assert client.get(RACK).headers["ETag"] != seen
+    answer = client.patch(RACK, {"priority": 3}, format="json", headers={"If-Match": seen})
+    assert answer.status_code == 200
+    assert answer.json()["config"]["template-counters"] == {"nr": 6}
+
+
+@pytest.mark.parametrize(
+    "body", [{"template-counters": {"nr": 5}}, {"delete": ["template-counters"]}]
+)
+def test_counters_that_moved_since_are_not_set_with_an_old_etag(
+    body: dict[str, Any], client: APIClient, token: Made
+) -> None:
+    counting(**{"sticky-counters": False})
+    seen = client.get(RACK).headers["ETag"]
+    ask(token[1], machine(1))
+
+    with nothing_changes():
+        answer = client.patch(RACK, body, format="json", headers={"If-Match": seen})
+
+    assert_error(answer, 412)
+
+
+def test_a_counter_set_back_without_stickiness_is_warned_of(client: APIClient, token: Made) -> None:
+    counting(**{"sticky-counters": False})
+    ask(token[1], machine(1))
+
+    warnings = patch(client, template_counters={"nr": 5}).json()["warnings"]
+
+    assert any("goes back from 6 to 5" in one for one in warnings)
+
+
+def test_values_held_from_before_are_passed_over_without_stickiness(
+    client: APIClient, token: Made
+) -> None:
+    counting()
+    names = [ask(token[1], machine(number)).json()["global"]["fqdn"] for number in (1, 2)]
+    patch(client, sticky_counters=False, template_counters={"nr": 5})
+
+    names += [ask(token[1], machine(number)).json()["global"]["fqdn"] for number in (3, 4)]
+
+    assert names == [f"pve{number}.example.com" for number in (5, 6, 7, 8)]
 
 
 @pytest.mark.parametrize("method", ["patch", "put", "delete"])
