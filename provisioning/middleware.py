@@ -116,11 +116,17 @@ class MachineRoutesMiddleware:
             return self.get_response(request)
         request.resolver_match = match
         response: HttpResponse = match.func(request, *match.args, **match.kwargs)
+        response.headers.setdefault("Content-Length", str(len(response.content)))
         if (
             response.status_code < 400
         ):  # it has a row and an audit event; a line costs as much as it
             request.log_level = logging.DEBUG  # type: ignore[attr-defined]
         return response
+
+
+def no_such_machine_route(request: HttpRequest) -> HttpResponse:
+    """For a path that only looks like one of theirs."""
+    return plain(request, 404, "There is no such route.")
 
 
 def resolve_machine_route(path: str) -> ResolverMatch:

@@ -18,6 +18,15 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "provisioning.settings")
 
 django_application = get_wsgi_application()
 
+from django.core.handlers.wsgi import WSGIRequest  # noqa: E402 - Django has to be set up first
+from django.db import close_old_connections  # noqa: E402
+
+from provisioning.middleware import (  # noqa: E402
+    MachineRoutesMiddleware,
+    RequestContextMiddleware,
+    no_such_machine_route,
+)
+
 
 def application(environ: dict[str, Any], start_response: Any) -> Any:
     """Django, which reads a body only as far as its Content-Length: one that comes in chunks is read
@@ -26,7 +35,24 @@ def application(environ: dict[str, Any], start_response: Any) -> Any:
         body = environ["wsgi.input"].read(settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)
         environ["CONTENT_LENGTH"] = str(len(body))
         environ["wsgi.input"] = io.BytesIO(body)
+    if MachineRoutesMiddleware.PATHS.match(environ.get("PATH_INFO", "")):
+        return answer_machine(environ, start_response)
     return django_application(environ, start_response)
+
+
+# What the installers' requests pass through: the same two that stand first in settings.MIDDLEWARE.
+machine_routes = RequestContextMiddleware(MachineRoutesMiddleware(no_such_machine_route))
+
+
+def answer_machine(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    """The same views by a shorter way: Django's handler, its signals and the wrappers around each
+    middleware were measured at a fifth of an answer's cost. These views let no exception out."""
+    close_old_connections()
+    response = machine_routes(WSGIRequest(environ))
+    status = f"{response.status_code} {response.reason_phrase}"
+    start_response(status, list(response.items()))
+    close_old_connections()
+    return [response.content]
 
 
 def warm_up() -> None:
