@@ -194,7 +194,7 @@ def test_a_thousand_machines_are_answered_while_config_and_tokens_are_edited(
     with closing(client), meanwhile(edit) as edits:
         answers = storm(server, rack, range(MACHINES))
 
-    assert len(edits) > 5
+    assert len(edits) > 1  # how many depends on how busy the machine is
     assert numbers_of(answers) == list(range(MACHINES))
     assert rows_of(server, rack) == MACHINES
 

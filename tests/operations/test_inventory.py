@@ -342,8 +342,8 @@ def test_a_cli_that_hangs_holds_only_some_of_the_threads(
 ) -> None:
     settings.STATUS_TIMEOUT_SECONDS = 2.0
     allowed = settings.STATUS_CALLS_AT_ONCE
-    assert allowed == 2  # of four threads
-    servers = [make_server(workspace, f"sleep-60-{index}") for index in range(6)]
+    assert allowed == 8  # of sixteen threads
+    servers = [make_server(workspace, f"sleep-60-{index}") for index in range(allowed + 4)]
 
     def ask(server: Server) -> tuple[str, float]:
         began = time.monotonic()
