@@ -351,8 +351,8 @@ def test_a_cli_that_hangs_holds_only_some_of_the_threads(
 
     answers = at_once([functools.partial(ask, server) for server in servers])
 
-    assert [source for source, _ in answers] == ["stored"] * 6
-    assert sum(seconds < 1.0 for _, seconds in answers) == 6 - allowed
+    assert [source for source, _ in answers] == ["stored"] * len(servers)
+    assert sum(seconds < 1.0 for _, seconds in answers) == len(servers) - allowed
     assert sum(line.word == "start" for line in read_journal(journal)) == allowed
     assert sync.observe(make_server(workspace, "ok-1"))[2] == "live"
 
