@@ -1,8 +1,7 @@
-"""A prepared config and a machine give the answer: rendered, fitted to the installer, written.
+"""A prepared config and a machine give the answer: rendered and written.
 
-The mapping follows Proxmox Datacenter Manager 1.1 (`server/src/api/auto_installer`); which installer
-knows which key follows the changelogs of pve-installer 8.2 to 9.2. Templates are MiniJinja, the
-engine that Datacenter Manager uses.
+The mapping follows Proxmox Datacenter Manager 1.1 (`server/src/api/auto_installer`). Templates are
+MiniJinja, the engine that Datacenter Manager uses.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from minijinja import Environment, TemplateError
 
 from autoinstall import rules
 from autoinstall.documents import CONTROL
-from autoinstall.sysinfo import Version
 
 Answer = dict[str, Any]
 Wire = Mapping[str, Any]  # a prepared config in its wire form
@@ -39,15 +37,12 @@ CHECKS: Mapping[str, Callable[[str], str | None]] = {
 }
 # Far more than any sensible template takes; one that loops without end is stopped here.
 FUEL = 50_000
+HOOK = "post-installation-webhook"
 SECRET = "********"  # noqa: S105 - what is shown instead of one
 
 
 class RenderFailed(ValueError):
     """One sentence for the person at the machine's console."""
-
-
-class CannotServe(ValueError):
-    """This installer is too old for this config; one sentence says what it does not know."""
 
 
 def has_template(text: str) -> bool:
@@ -185,7 +180,7 @@ class CompiledConfig:
             hook["cert-fingerprint"] = self._hook_fingerprint
         if is_json:
             hook["auth-token"] = secret
-        return {**answer, "post-installation-webhook": hook}
+        return {**answer, HOOK: hook}
 
 
 def new_environment() -> Environment:
@@ -239,60 +234,6 @@ def template_problem(source: str, names: frozenset[str]) -> str | None:
     return None
 
 
-# --- What which installer knows ----------------------------------------------------------------
-
-HASHED_PASSWORD: Version = (8, 3)
-KEBAB_KEYS: Version = (8, 4)
-FQDN_TABLE: Version = (9, 0)
-PINNING: Version = (9, 1)
-JSON: Version = (9, 2)
-_SINCE: tuple[tuple[str, str, Version], ...] = (
-    ("global", "reboot-mode", (9, 0)),
-    ("global", "subscription-key", JSON),
-    ("network", "interface-name-pinning", PINNING),
-)
-_DEFAULTS = {"reboot-mode": "reboot"}
-
-
-def fitted(answer: Answer, version: Version) -> tuple[Answer, list[str]]:
-    """The answer without the keys that this installer would refuse, and the paths left out (but for
-    those that say what it does anyway). Raises CannotServe where it cannot do without."""
-    if version < HASHED_PASSWORD:
-        raise CannotServe(
-            f"The installer of Proxmox VE {version[0]}.{version[1]} takes no hashed root password, and "
-            "prepared configs hold no other: use an image of 8.3 or newer."
-        )
-    if version < FQDN_TABLE and isinstance(answer["global"]["fqdn"], dict):
-        raise CannotServe(
-            f"The installer of Proxmox VE {version[0]}.{version[1]} cannot take its name from DHCP: use "
-            "an image of 9.0 or newer, or set fqdn in the prepared config."
-        )
-    result, omitted = dict(answer), []
-    for section, key, since in _SINCE:
-        if version < since and key in result[section]:
-            held = result[section] = dict(result[section])
-            if held.pop(key) != _DEFAULTS.get(key):
-                omitted.append(f"{section}.{key}")
-    return (result if version >= KEBAB_KEYS else snake_case(result)), omitted
-
-
-_UDEV_MAPS = frozenset({"filter", "mapping"})
-
-
-def snake_case(answer: Answer) -> Answer:
-    """Installers before 8.4 spell keys with '_', but for the names of the sections."""
-    return {section: _snake(values) for section, values in answer.items()}
-
-
-def _snake(values: Wire) -> Answer:
-    return {
-        key.replace("-", "_"): _snake(value)
-        if isinstance(value, Mapping) and key not in _UDEV_MAPS
-        else value
-        for key, value in values.items()
-    }
-
-
 # --- Writing -----------------------------------------------------------------------------------
 
 
@@ -311,7 +252,7 @@ def masked(answer: Answer) -> Answer:
         for name in names:
             if name in shown.get(section, {}):
                 shown[section][name] = SECRET
-    hook = shown.get("post-installation-webhook", {})
+    hook = shown.get(HOOK, {})
     if "url" in hook:
         hook["url"] = re.sub(r"([?&]token=)[^&]*", rf"\1{SECRET}", hook["url"])
     return shown
@@ -322,5 +263,5 @@ _SECRETS: Mapping[str, tuple[str, ...]] = {
         *("root-password", "root_password", "root-password-hashed", "root_password_hashed"),
         *("subscription-key", "subscription_key"),
     ),
-    "post-installation-webhook": ("auth-token", "auth_token"),
+    HOOK: ("auth-token", "auth_token"),
 }

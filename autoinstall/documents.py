@@ -237,6 +237,13 @@ class ConfigDocument(Document):
         bool, Field(description="The same machine gets the same counter values again")
     ] = True
     post_hook_deadline_minutes: Annotated[int, Field(ge=1, le=60 * 24 * 30)] = 60
+    keep_root_password: Annotated[
+        bool,
+        Field(
+            description="Keep root-password itself too, encrypted: only for installers before 8.3, which "
+            "take no hash"
+        ),
+    ] = False
 
     def wire(self) -> dict[str, Any]:
         """The document as it is stored and answered: empty lists and maps and what is unset are left
@@ -253,7 +260,7 @@ OURS: dict[str, Any] = {
     kebab(name): ConfigDocument.model_fields[name].default
     for name in (
         *("priority", "dhcp_fqdn_domain", "netif_name_mapping", "first_boot", "template_variables"),
-        *("sticky_counters", "post_hook_deadline_minutes"),
+        *("sticky_counters", "post_hook_deadline_minutes", "keep_root_password"),
     )
 }
 DELETABLE = frozenset(

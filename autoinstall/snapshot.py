@@ -20,8 +20,10 @@ import orjson
 from django.db import models
 from django.db.models.functions import Cast
 
+from autoinstall import keys
 from autoinstall.answers import CompiledConfig
 from autoinstall.filters import compile_filter
+from autoinstall.installers import CannotServe
 from autoinstall.matching import Entry, Index
 from autoinstall.models import (
     AnswerToken,
@@ -74,6 +76,7 @@ class ConfigEntry:
     document: dict[str, Any]
     password_hash: str
     counters: tuple[str, ...]
+    password_sealed: str = ""
 
     @property
     def is_sticky(self) -> bool:
@@ -82,6 +85,16 @@ class ConfigEntry:
     @property
     def deadline_minutes(self) -> int:
         return int(self.document.get("post-hook-deadline-minutes", 60))
+
+    def kept_password(self) -> str | None:
+        """The root password itself, if the config keeps it. Raises CannotServe."""
+        try:
+            return keys.unsealed(self.password_sealed) if self.password_sealed else None
+        except keys.WrongKey:
+            raise CannotServe(
+                "The kept root password cannot be read with this server's auto_install.secrets_key: set "
+                "root-password again."
+            ) from None
 
     @cached_property
     def compiled(self) -> CompiledConfig:
@@ -142,6 +155,7 @@ class ConfigRow(NamedTuple):
     is_default: bool
     document: dict[str, Any]
     root_password_hash: str
+    root_password_sealed: str
 
 
 def config_entry(row: ConfigRow, tokens: Iterable[int], counters: Iterable[str]) -> Entry:
@@ -158,6 +172,7 @@ def config_entry(row: ConfigRow, tokens: Iterable[int], counters: Iterable[str])
             document=row.document,
             password_hash=row.root_password_hash,
             counters=tuple(counters),
+            password_sealed=row.root_password_sealed,
         ),
     )
 
@@ -184,11 +199,14 @@ def config_rows(**wanted: Any) -> Iterable[ConfigRow]:
     rows = PreparedConfig.objects.filter(**wanted).annotate(
         text=Cast("document", output_field=models.TextField())
     )
-    columns = ("pk", "name", "priority", "is_default", "text", "root_password_hash")
-    for pk, name, priority, is_default, text, password_hash in rows.values_list(*columns).iterator(
+    columns = ("pk", "name", "priority", "is_default", "text", *_PASSWORD)
+    for pk, name, priority, is_default, text, *password in rows.values_list(*columns).iterator(
         chunk_size=2000
     ):
-        yield ConfigRow(pk, name, priority, is_default, orjson.loads(text), password_hash)
+        yield ConfigRow(pk, name, priority, is_default, orjson.loads(text), *password)
+
+
+_PASSWORD = ("root_password_hash", "root_password_sealed")
 
 
 # --- One for each process ----------------------------------------------------------------------

@@ -16,8 +16,9 @@ from typing import Any
 
 import orjson
 
+from autoinstall.installers import Version, installer_version
+
 Info = dict[str, Any]
-Version = tuple[int, int]
 
 
 class MalformedInfo(ValueError):
@@ -289,32 +290,3 @@ def real_serial(text: str) -> str:
 
 def _is_real(mac: str) -> bool:
     return bool(_MAC.fullmatch(mac)) and len(set(mac) - {":"}) > 1
-
-
-# --- Which installer ---------------------------------------------------------------------------
-
-# Installer packages are numbered like Proxmox VE; the other products' images carry their own release
-# numbers. For each: the release of the product that first came with this installer.
-_INSTALLERS: Mapping[str, tuple[tuple[Version, Version], ...]] = {
-    "pbs": (
-        ((4, 2), (9, 2)),
-        ((4, 1), (9, 1)),
-        ((4, 0), (9, 0)),
-        ((3, 4), (8, 4)),
-        ((3, 3), (8, 3)),
-    ),
-    "pmg": (((9, 1), (9, 1)), ((9, 0), (9, 0)), ((8, 2), (8, 3))),
-    "pdm": (((1, 1), (9, 2)), ((1, 0), (9, 1)), ((0, 9), (9, 0))),
-}
-OLDEST: Version = (8, 2)
-
-
-def installer_version(product: str, release: str) -> Version:
-    """The Proxmox VE release whose installer this image carries; the oldest when it cannot be told."""
-    numbers = re.match(r"(\d{1,4})\.(\d{1,4})", release)
-    if numbers is None:
-        return OLDEST
-    version = (int(numbers[1]), int(numbers[2]))
-    if product not in _INSTALLERS:
-        return version
-    return next((has for since, has in _INSTALLERS[product] if version >= since), OLDEST)

@@ -24,7 +24,7 @@ from django.db import close_old_connections  # noqa: E402
 from provisioning.middleware import (  # noqa: E402
     MachineRoutesMiddleware,
     RequestContextMiddleware,
-    no_such_machine_route,
+    call_machine_route,
 )
 
 
@@ -40,8 +40,8 @@ def application(environ: dict[str, Any], start_response: Any) -> Any:
     return django_application(environ, start_response)
 
 
-# What the installers' requests pass through: the same two that stand first in settings.MIDDLEWARE.
-machine_routes = RequestContextMiddleware(MachineRoutesMiddleware(no_such_machine_route))
+# The installers' requests pass through what stands first in settings.MIDDLEWARE, and nothing else.
+machine_routes = RequestContextMiddleware(call_machine_route)
 
 
 def answer_machine(environ: dict[str, Any], start_response: Any) -> list[bytes]:

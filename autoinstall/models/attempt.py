@@ -31,7 +31,7 @@ class Attempt(models.Model):
         answered --(no hook asked for)--------> answer-sent
         answered --(hook asked for)--> in-progress --post-hook--> finished
         no-match ------------------------------> no-answer-found
-        refused, malformed, limit, render-failed: no installation, `status` is empty
+        refused, malformed, limit, render-failed, error: no installation, `status` is empty
 
     An `in-progress` whose `deadline_at` has passed is timed out: read, never stored, and a late hook
     still finishes it. A row is written once; only the post-hook and the counting of repeated refusals
@@ -45,6 +45,7 @@ class Attempt(models.Model):
         MALFORMED = "malformed"
         LIMIT = "limit"
         RENDER_FAILED = "render-failed"
+        ERROR = "error"
 
     class Status(models.TextChoices):
         ANSWER_SENT = "answer-sent"

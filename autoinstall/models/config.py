@@ -15,7 +15,8 @@ class PreparedConfig(models.Model):
     """A prepared answer and the machines it is for.
 
     `document` is the wire form (`documents.ConfigDocument`) without what has a column or table of its
-    own: id, tokens, is-default, priority, counters, and the password's hash.
+    own: id, tokens, is-default, priority, counters, and the password: its hash, and itself, encrypted, where
+    the config keeps it.
     """
 
     name = models.CharField("id", max_length=64, unique=True)
@@ -23,6 +24,7 @@ class PreparedConfig(models.Model):
     is_default = models.BooleanField(default=False)
     document: models.JSONField[Any] = models.JSONField()
     root_password_hash = models.CharField(max_length=600)
+    root_password_sealed = models.TextField(blank=True, default="", editable=False)
     authorized_tokens: models.ManyToManyField[AnswerToken, AuthorizedToken] = (
         models.ManyToManyField(AnswerToken, through="AuthorizedToken", related_name="configs")
     )

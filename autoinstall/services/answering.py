@@ -15,10 +15,13 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
+from django.db import OperationalError
+
 from autoinstall import keys, limits, snapshot
-from autoinstall.answers import CannotServe, RenderFailed, fitted, to_json, to_toml
+from autoinstall.answers import HOOK, RenderFailed, to_json, to_toml
 from autoinstall.authentication import Credential, How, Refusal, authenticate
 from autoinstall.documents import CONTROL
+from autoinstall.installers import CannotServe, fitted
 from autoinstall.matching import Entry
 from autoinstall.models import AnswerToken, Attempt, Catalogue
 from autoinstall.services import recording
@@ -65,25 +68,35 @@ class Exhausted(Exception):
 
 
 def answer(asked: Asked) -> Reply:
-    """The answer, or why there is none. Every call leaves a row and an audit event."""
+    """The answer, or why there is none. Every call leaves a row and an audit event, as long as the
+    database takes them."""
     return _settled(asked, _serve)
 
 
-def refuse_too_large(asked: Asked, limit: int) -> Reply:
-    """For a body that was not read: 413, or 401 for whoever shows no good token."""
-    sentence = f"The body may have at most {limit} bytes."
-    return _settled(asked, lambda case, _: _failed(case, Outcome.MALFORMED, sentence, status=413))
+def refuse_unread(asked: Asked, sentence: str, *, status: int) -> Reply:
+    """For a body that was not read: the sentence, or 401 for whoever shows no good token."""
+    return _settled(
+        asked, lambda case, _: _failed(case, Outcome.MALFORMED, sentence, status=status)
+    )
 
 
 def _settled(asked: Asked, serve: Callable[[Case, Snapshot], Reply]) -> Reply:
     """Decide by the snapshot, and again as long as the catalogue changes meanwhile."""
-    for _ in range(MOST_DECISIONS):
-        view = snapshot.current()
-        try:
-            return _decide(asked, serve, view, view.generation)
-        except Stale:
-            snapshot.refresh()
-    return _say(503, "The prepared configs are changing too fast: try again in a moment.")
+    try:
+        for _ in range(MOST_DECISIONS):
+            view = snapshot.current()
+            try:
+                return _decide(asked, serve, view, view.generation)
+            except Stale:
+                snapshot.refresh()
+    except OperationalError:
+        raise  # a database that refuses takes no row either
+    except Exception:
+        _record_unproven(asked, Outcome.ERROR, "Something went wrong on the server: see its log.")
+        raise
+    sentence = "The prepared configs are changing too fast: try again in a moment."
+    _record_unproven(asked, Outcome.ERROR, sentence)
+    return _say(503, sentence, retry_after=1)
 
 
 @dataclass(frozen=True)
@@ -154,19 +167,20 @@ def _issue(case: Case, config: ConfigEntry) -> Reply:
 def _render(asked: Asked, config: ConfigEntry, attempt: dict[str, Any]) -> bytes:
     """The answer's bytes; what of it is remembered goes into `attempt`."""
     compiled = config.compiled
+    secret = keys.new_hook_secret()
     answer = compiled.render(asked.info.info, attempt["counters"])
-    attempt["status"] = Status.ANSWER_SENT
     if compiled.wants_hook:
-        secret = keys.new_hook_secret()
-        attempt["status"] = Status.IN_PROGRESS
-        attempt["hook_digest"] = keys.digest(secret)
-        attempt["deadline_at"] = attempt["received_at"] + timedelta(minutes=config.deadline_minutes)
         answer = compiled.with_hook(answer, str(attempt["id"]), secret, is_json=asked.accepts_json)
     if asked.accepts_json:
         body = to_json(answer)
     else:
-        answer, attempt["omitted"] = fitted(answer, asked.info.installer)
+        answer, attempt["omitted"] = fitted(answer, asked.info.installer, config.kept_password)
         body = to_toml(answer)
+    attempt["status"] = Status.ANSWER_SENT
+    if HOOK in answer:  # the oldest installers know none
+        attempt["status"] = Status.IN_PROGRESS
+        attempt["hook_digest"] = keys.digest(secret)
+        attempt["deadline_at"] = attempt["received_at"] + timedelta(minutes=config.deadline_minutes)
     attempt["outcome"] = Outcome.ANSWERED
     attempt["answer_format"] = "json" if asked.accepts_json else "toml"
     attempt["answer_digest"] = hashlib.sha256(body).hexdigest()
@@ -238,7 +252,7 @@ def _refuse(asked: Asked, refusal: Refusal, generation: int) -> Reply:
         raise Stale  # the token may just have been made
     window = limits.count_refusal(asked.source)
     if not limits.is_over(window):
-        _record_refused(asked, Outcome.REFUSED, refusal.reason)
+        _record_unproven(asked, Outcome.REFUSED, refusal.reason)
         return Reply(401)
     _count_beyond_the_limit(asked, window)
     seconds = limits.seconds_left(window)
@@ -248,14 +262,15 @@ def _refuse(asked: Asked, refusal: Refusal, generation: int) -> Reply:
 def _count_beyond_the_limit(asked: Asked, window: limits.Window) -> None:
     if window.row and recording.count_repeat(window.row):
         return
-    window.row = _record_refused(
+    window.row = _record_unproven(
         replace(asked, raw=b""),
         Outcome.LIMIT,
         "Too many refused requests from this address; this row counts them.",
     )
 
 
-def _record_refused(asked: Asked, outcome: Attempt.Outcome, reason: str) -> uuid.UUID:
+def _record_unproven(asked: Asked, outcome: Attempt.Outcome, reason: str) -> uuid.UUID:
+    """For whom no token speaks: what he called himself is written down, and proves nothing."""
     shown = asked.credential
 
     def write(cursor: Any) -> uuid.UUID:

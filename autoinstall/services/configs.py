@@ -13,6 +13,7 @@ from passlib.hash import sha512_crypt
 
 from accounts import audit
 from accounts.actor import Actor
+from autoinstall import keys
 from autoinstall.documents import DELETABLE, MAX_COUNTER, ConfigDocument, Errors, Secrets, read
 from autoinstall.events import Event
 from autoinstall.models import (
@@ -127,6 +128,7 @@ def create_config(
         checks.check(document)
         config = PreparedConfig(name=document.id, root_password_hash=password_hash or "")
         _fill(config, document)
+        _keep_password(config, document, secrets)
         config.save()
         saved = _save_parts(config, document, tokens, actor)
         audit.record(
@@ -147,6 +149,18 @@ def _hash_of(secrets: Secrets) -> str | None:
     if secrets.root_password:
         return hashed(secrets.root_password)
     return secrets.root_password_hashed
+
+
+def _keep_password(config: PreparedConfig, document: ConfigDocument, secrets: Secrets) -> None:
+    """The password itself where the config asks for it, and nowhere else. Raises Invalid."""
+    if not document.keep_root_password:
+        config.root_password_sealed = ""
+    elif secrets.root_password:
+        config.root_password_sealed = keys.sealed(secrets.root_password)
+    elif secrets.root_password_hashed or not config.root_password_sealed:
+        raise Invalid(
+            "needs root-password: a hash cannot be turned back", field="keep-root-password"
+        )
 
 
 def _refuse_second_default(document: ConfigDocument, pk: int | None) -> None:
@@ -266,6 +280,7 @@ def change_config(
         _fill(config, document)
         if password_hash:
             config.root_password_hash = password_hash
+        _keep_password(config, document, secrets)
         config.save()
         set_back = _set_back(before, document)
         saved = _save_parts(

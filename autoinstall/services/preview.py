@@ -7,18 +7,17 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from autoinstall import rules, snapshot
+from autoinstall import keys, rules, snapshot
 from autoinstall.answers import (
     SECRET,
     Answer,
-    CannotServe,
     RenderFailed,
-    fitted,
     masked,
     to_toml,
 )
 from autoinstall.documents import MAX_COUNTER, ConfigDocument
 from autoinstall.filters import compile_filter
+from autoinstall.installers import CannotServe, fitted
 from autoinstall.matching import Entry
 from autoinstall.models import AnswerToken, Attempt, HeldValue, TemplateCounter
 from autoinstall.services import checks
@@ -125,6 +124,7 @@ def _draft_entry(draft: ConfigDocument, old: Entry | None) -> Entry:
             document=draft.wire(),
             password_hash=SECRET,
             counters=tuple(draft.template_counters),
+            password_sealed=keys.sealed(SECRET) if draft.keep_root_password else "",
         ),
     )
 
@@ -238,7 +238,8 @@ def _with_hook(config: ConfigEntry, answer: Answer, *, is_json: bool) -> Answer:
 
 
 def _toml(config: ConfigEntry, answer: Answer, info: SystemInfo) -> tuple[str, list[str]]:
-    older, omitted = fitted(_with_hook(config, answer, is_json=False), info.installer)
+    with_hook = _with_hook(config, answer, is_json=False)
+    older, omitted = fitted(with_hook, info.installer, config.kept_password)
     return to_toml(masked(older)).decode(), omitted
 
 

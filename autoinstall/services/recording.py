@@ -32,6 +32,7 @@ EVENTS = {
     Outcome.LIMIT: (Event.ANSWER_REFUSED, audit.Outcome.DENIED),
     Outcome.MALFORMED: (Event.ANSWER_FAILED, audit.Outcome.FAILED),
     Outcome.RENDER_FAILED: (Event.ANSWER_FAILED, audit.Outcome.FAILED),
+    Outcome.ERROR: (Event.ANSWER_FAILED, audit.Outcome.FAILED),
 }
 
 
@@ -118,12 +119,13 @@ def _data(attempt: dict[str, Any]) -> dict[str, Any]:
 
 
 def actor_of(attempt: dict[str, Any]) -> Actor:
-    """A machine acts by its token; whoever showed no good one is anonymous. (No user's name holds a
-    colon.)"""
-    is_refused = (
-        attempt["outcome"] in (Outcome.REFUSED, Outcome.LIMIT) and not attempt["config_name"]
+    """A machine acts by its token; whoever showed no good one is anonymous, and so is who could not be
+    served for a reason of ours. (No user's name holds a colon.)"""
+    is_unproven = (
+        attempt["outcome"] in (Outcome.REFUSED, Outcome.LIMIT, Outcome.ERROR)
+        and not attempt["config_name"]
     )
-    is_known = attempt["token_name"] and not is_refused
+    is_known = attempt["token_name"] and not is_unproven
     return Actor(
         name=f"token:{attempt['token_name']}" if is_known else "anonymous",
         source=attempt["source"],

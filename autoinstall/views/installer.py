@@ -10,6 +10,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
@@ -27,6 +28,7 @@ from provisioning.errors import ProductError
 
 log = logging.getLogger("autoinstall")
 TEXT = "text/plain; charset=utf-8"
+UNREADABLE = "The body could not be read to its end."
 
 
 @csrf_exempt
@@ -37,17 +39,23 @@ def answer(request: HttpRequest, credential: str = "") -> HttpResponse:
 
 
 def _answer(request: HttpRequest, credential: Credential) -> Reply:
-    limit = settings.ANSWER_BODY_MAX_BYTES
-    is_too_large = body_length(request) > limit
     asked = Asked(
-        raw=b"" if is_too_large else request.read(),
+        raw=b"",
         credential=credential,
         source=request.client_address,  # type: ignore[attr-defined]
         accepts_json="application/json" in header(request, "ACCEPT"),
         user_agent=header(request, "USER_AGENT"),
         request_id=request.request_id,  # type: ignore[attr-defined]
     )
-    return answering.refuse_too_large(asked, limit) if is_too_large else answering.answer(asked)
+    limit = settings.ANSWER_BODY_MAX_BYTES
+    if body_length(request) > limit:
+        sentence = f"The body may have at most {limit} bytes."
+        return answering.refuse_unread(asked, sentence, status=413)
+    try:
+        raw = request.read()
+    except UnreadablePostError:
+        return answering.refuse_unread(asked, UNREADABLE, status=400)
+    return answering.answer(replace(asked, raw=raw))
 
 
 @csrf_exempt
@@ -94,7 +102,7 @@ def spoken(request: HttpRequest, act: Callable[[], HttpResponse]) -> HttpRespons
     except ProductError as error:
         return text(error.status, error.message)
     except UnreadablePostError:
-        return text(400, "The body could not be read to its end.")
+        return text(400, UNREADABLE)
     except OperationalError:
         log.exception("the database refused")
         return text(503, "The database is busy: try again in a moment.", **{"Retry-After": "1"})

@@ -19,8 +19,9 @@ django.setup()
 from django.db import transaction  # noqa: E402 - needs Django set up
 
 from autoinstall import snapshot  # noqa: E402
-from autoinstall.answers import CompiledConfig, fitted, to_json, to_toml  # noqa: E402
+from autoinstall.answers import CompiledConfig, to_json, to_toml  # noqa: E402
 from autoinstall.authentication import Refusal, authenticate, from_header  # noqa: E402
+from autoinstall.installers import fitted  # noqa: E402
 from autoinstall.models import PreparedConfig  # noqa: E402
 from autoinstall.services.answering import best  # noqa: E402
 from autoinstall.services.catalogue import lock_catalogue, note_change  # noqa: E402
@@ -60,7 +61,9 @@ def main(count: int, credential: str) -> None:
         "token_us": each_us(check),
         "json_us": each_us(lambda: to_json(compiled.render(one.info, counters))),
         "toml_us": each_us(
-            lambda: to_toml(fitted(compiled.render(one.info, counters), one.installer)[0])
+            lambda: to_toml(
+                fitted(compiled.render(one.info, counters), one.installer, lambda: None)[0]
+            )
         ),
         "compile_us": each_us(lambda: compiled_anew(entry)),
         "read_us": each_us(lambda: read_system_info(raw)),

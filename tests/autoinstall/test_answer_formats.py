@@ -15,6 +15,7 @@ from autoinstall.models import AnswerToken, Attempt, TemplateCounter
 from tests.autoinstall import strict
 from tests.autoinstall.attempts import newest, one_attempt, sentence_of
 from tests.autoinstall.factories import (
+    ROOT_PASSWORD,
     STATIC,
     TAKES_JSON,
     ask,
@@ -115,8 +116,11 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "fqdn": "pve1.example.com",
     },
 }
+# What an installer needs that takes no hash.
+KEEPING: dict[str, Any] = {"root-password": ROOT_PASSWORD, "keep-root-password": True}
 # The product and the release of its image -> the release of Proxmox VE with the same installer.
 RELEASES: dict[tuple[str, str], Version] = {
+    ("pve", "8.2"): (8, 2),
     ("pve", "8.3"): (8, 3),
     ("pve", "8.4"): (8, 4),
     ("pve", "9.0"): (9, 0),
@@ -202,7 +206,8 @@ def test_every_answer_in_toml_is_accepted_by_the_installer_that_asks(
     case: str, product: str, release: str, token: Token
 ) -> None:
     installer = RELEASES[product, release]
-    make_config(authorized_tokens=["rack-7"], **CONFIGS[case])
+    kept = KEEPING if installer < (8, 3) else {}
+    make_config(authorized_tokens=["rack-7"], **CONFIGS[case], **kept)
 
     answer = toml_of(token[1], product, release)
 
@@ -393,7 +398,7 @@ def test_patterns_keep_their_keys_before_8_4(token: Token) -> None:
         ("pdm", "0.8"),
     ],
 )
-def test_an_installer_that_takes_no_hash_is_told_which_image_does(
+def test_an_installer_that_takes_no_hash_is_told_what_helps(
     product: str, release: str, token: Token
 ) -> None:
     make_config(
@@ -416,7 +421,8 @@ def test_an_installer_that_takes_no_hash_is_told_which_image_does(
     ):
         sentence = sentence_of(toml_of(token[1], product, release), 400)
 
-    assert "takes no hashed root password" in sentence and "8.3 or newer" in sentence
+    assert "takes no hashed root password" in sentence
+    assert "8.3 or newer" in sentence and "keep-root-password" in sentence
     assert TemplateCounter.objects.get().value == 4
 
 
@@ -426,6 +432,58 @@ def test_an_old_installer_without_schema_is_read(token: Token) -> None:
     del info["$schema"]
 
     assert "no hashed root password" in sentence_of(ask(token[1], info, accept="*/*"), 400)
+
+
+@pytest.mark.parametrize(("product", "release"), [("pve", "8.2"), ("pbs", "3.2"), ("pmg", "8.1")])
+def test_an_installer_that_takes_no_hash_gets_the_password_that_its_config_keeps(
+    product: str, release: str, token: Token
+) -> None:
+    filesystem = {"filesystem": "btrfs", "raid": "RAID1", "compress": "zstd"}
+    make_config(authorized_tokens=["rack-7"], **{**EVERYTHING, **KEEPING, "filesystem": filesystem})
+
+    with one_attempt(
+        "answer.issued",
+        status="answer-sent",  # it would not report: nothing is awaited
+        hook_digest="",
+        deadline_at=None,
+        omitted=[
+            "first-boot",
+            "post-installation-webhook",
+            "disk-setup.btrfs.compress",
+            "global.reboot-mode",
+            "global.subscription-key",
+            "network.interface-name-pinning",
+        ],
+    ):
+        answer = toml_of(token[1], product, release)
+
+    assert answer.status_code == 200, answer.content
+    table = strict.parse_toml(answer.content, (8, 2))
+    assert table["global"]["root-password"] == ROOT_PASSWORD
+    assert "root-password-hashed" not in table["global"]
+
+
+@pytest.mark.parametrize("release", ["8.3", "9.1", "9.2"])
+def test_the_kept_password_goes_to_nobody_who_takes_a_hash(release: str, token: Token) -> None:
+    make_config(authorized_tokens=["rack-7"], **KEEPING)
+
+    toml = toml_of(token[1], release=release)
+    json_ = ask(token[1], system_info(release=release))
+
+    for answer in (toml, json_):
+        assert answer.status_code == 200, answer.content
+        assert ROOT_PASSWORD.encode() not in answer.content
+
+
+def test_a_password_kept_under_another_key_is_not_served(token: Token, settings: Any) -> None:
+    right = settings.MACHINE_SECRETS_KEY
+    settings.MACHINE_SECRETS_KEY = "another-key-" * 5
+    make_config(authorized_tokens=["rack-7"], **KEEPING)
+    settings.MACHINE_SECRETS_KEY = right
+
+    sentence = sentence_of(toml_of(token[1], release="8.2"), 400)
+
+    assert "cannot be read with this server's auto_install.secrets_key" in sentence
 
 
 def test_an_answer_that_cannot_be_served_uses_nothing_up(token: Token) -> None:

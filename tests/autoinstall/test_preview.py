@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,7 @@ from tests.answers import assert_error, nothing_changes
 from tests.autoinstall.attempts import newest
 from tests.autoinstall.factories import (
     ACTOR,
+    ROOT_PASSWORD,
     STATIC,
     ask,
     config_body,
@@ -240,6 +242,28 @@ def test_an_installer_that_cannot_be_served_is_shown_as_an_error(
 
     assert "takes no hashed root password" in shown["error"]
     assert shown["toml"] is None
+
+
+def test_the_kept_password_for_the_oldest_installers_is_masked(
+    token: Token, client: APIClient
+) -> None:
+    kept = {"root-password": ROOT_PASSWORD, "keep-root-password": True}
+    make_config(id="rack", authorized_tokens=["rack-7"], **kept)
+    draft = {
+        "id": "draft",
+        "keep-root-password": True,
+        "priority": -1,
+        "root-password-hashed": None,
+    }
+
+    saved = look(client, system_info(release="8.2"))
+    unsaved = look(client, system_info(release="8.2"), config=config_body(**draft))
+
+    assert (saved["winner"], unsaved["winner"]) == ("rack", "draft")
+    for shown in (saved["answer"], unsaved["answer"]):
+        assert 'root_password = "********"' in shown["toml"]
+        assert shown["rejected"] == [] and shown["error"] is None
+        assert ROOT_PASSWORD not in json.dumps(shown)
 
 
 def test_a_template_that_fails_is_shown_as_an_error(token: Token, client: APIClient) -> None:

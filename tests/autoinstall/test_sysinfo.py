@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from autoinstall.sysinfo import SystemInfo, installer_version, read_system_info
+from autoinstall.installers import installer_version
+from autoinstall.sysinfo import SystemInfo, read_system_info
 from tests.autoinstall.factories import system_info
 
 REAL = "5c1f0f3e-58a1-4c55-9d51-1f6f0a3c0001"
