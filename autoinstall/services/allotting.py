@@ -8,14 +8,12 @@ requests could wait for each other.
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.db import connection
 
 from autoinstall.documents import MAX_COUNTER
 from autoinstall.models import HeldValue, TemplateCounter
 from autoinstall.snapshot import ConfigEntry
-from provisioning.statements import Statement
+from provisioning.statements import Statement, Steps
 
 
 class Stale(Exception):
@@ -39,6 +37,9 @@ _HOLD = Statement(
     f"INSERT INTO {HELD} (config_id, name, identity, value) VALUES (%s, %s, %s, %s) "  # noqa: S608
     "ON CONFLICT DO NOTHING"
 )
+_IS_HELD = Statement(
+    f"SELECT 1 FROM {HELD} WHERE config_id = %s AND name = %s AND value = %s"  # noqa: S608
+)
 _GAP = (
     f"SELECT MIN(held.value + 1) FROM {HELD} held "  # noqa: S608
     "WHERE held.config_id = %s AND held.name = %s AND held.value >= %s AND NOT EXISTS ("
@@ -47,40 +48,37 @@ _GAP = (
 )
 
 
-def allot(cursor: Any, config: ConfigEntry, identity: str) -> dict[str, int]:
+def allot(config: ConfigEntry, identity: str) -> Steps[dict[str, int]]:
     """The values of this machine. Raises CounterAtEnd, and Stale when the counters were changed.
 
     Without stickiness every request takes the next values, as Datacenter Manager's do.
     """
     if not config.counters:
         return {}
-    held = _held(cursor, config.pk, identity) if config.is_sticky else {}
+    held: dict[str, int] = {}
+    if config.is_sticky:
+        held = dict((yield _HELD(config.pk, identity)).fetchall())
     for name in sorted(config.counters):
         if name not in held:
-            held[name] = _take(cursor, config.pk, name, identity if config.is_sticky else None)
+            owner = identity if config.is_sticky else None
+            held[name] = yield from _take(config.pk, name, owner)
     return {name: held[name] for name in config.counters}
 
 
-def _held(cursor: Any, config: int, identity: str) -> dict[str, int]:
-    _HELD(cursor, [config, identity])
-    return dict(cursor.fetchall())
-
-
-def _take(cursor: Any, config: int, name: str, identity: str | None) -> int:
+def _take(config: int, name: str, identity: str | None) -> Steps[int]:
     """The next value that no machine holds; `identity` holds it from now on."""
     while True:
-        _TAKE(cursor, [config, name])
-        row = cursor.fetchone()
+        row = (yield _TAKE(config, name)).fetchone()
         if row is None:
             raise _no_value(config, name)
         value = int(row[0])
         if identity is None:
-            if not _is_held(config, name, value):
+            # somebody may hold it from the time when the same machine still got the same value
+            if (yield _IS_HELD(config, name, value)).fetchone() is None:
                 return value
             _go_on_after(config, name, value)
             continue
-        _HOLD(cursor, [config, name, identity, value])
-        if cursor.rowcount == 1:
+        if (yield _HOLD(config, name, identity, value)).rowcount == 1:
             return value
         _pass_over_held(config, name, identity, value)
 
@@ -102,11 +100,6 @@ def _pass_over_held(config: int, name: str, identity: str, value: int) -> None:
     if rows.filter(identity=identity).exists():
         raise Stale
     _go_on_after(config, name, value)
-
-
-def _is_held(config: int, name: str, value: int) -> bool:
-    """From the time when the same machine still got the same value."""
-    return HeldValue.objects.filter(config_id=config, name=name, value=value).exists()
 
 
 def _go_on_after(config: int, name: str, value: int) -> None:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
 from django.db import OperationalError
+from django.utils import timezone
 
 from autoinstall import keys, limits, snapshot
 from autoinstall.answers import HOOK, RenderFailed, to_json, to_toml
@@ -23,13 +24,14 @@ from autoinstall.authentication import Credential, How, Refusal, authenticate
 from autoinstall.documents import CONTROL
 from autoinstall.installers import CannotServe, fitted
 from autoinstall.matching import Entry
-from autoinstall.models import AnswerToken, Attempt, Catalogue
+from autoinstall.models import Attempt
 from autoinstall.services import recording
 from autoinstall.services.allotting import CounterAtEnd, Stale, allot
 from autoinstall.services.together import commit_together
+from autoinstall.services.using import Exhausted, Use
 from autoinstall.snapshot import ConfigEntry, Snapshot, TokenEntry
 from autoinstall.sysinfo import MalformedInfo, SystemInfo, read_system_info
-from provisioning.statements import Statement, instant
+from provisioning.statements import Steps
 
 Outcome, Status = Attempt.Outcome, Attempt.Status
 # An edit a moment; each makes one request decide once more.
@@ -46,6 +48,7 @@ class Asked:
     accepts_json: bool
     user_agent: str = ""
     request_id: str = ""
+    received_at: datetime = field(default_factory=timezone.now)
 
     @cached_property
     def info(self) -> SystemInfo:
@@ -61,10 +64,6 @@ class Reply:
     body: bytes = b""
     content_type: str = "text/plain; charset=utf-8"
     retry_after_seconds: int | None = None
-
-
-class Exhausted(Exception):
-    """The token has been used as often as it may be."""
 
 
 def answer(asked: Asked) -> Reply:
@@ -108,6 +107,11 @@ class Case:
     how: How
     generation: int
 
+    def use(self, count: int) -> Use:
+        return Use(
+            self.token, self.generation, count, self.asked.source[:45], self.asked.received_at
+        )
+
     def blank(self, info: SystemInfo | None) -> dict[str, Any]:
         return recording.blank(self.asked, token=self.token.name, how=self.how, info=info)
 
@@ -145,17 +149,17 @@ def best(view: Snapshot, token: int, info: dict[str, Any]) -> Entry | None:
 def _issue(case: Case, config: ConfigEntry) -> Reply:
     info = case.asked.info
 
-    def write(cursor: Any) -> bytes:
+    def write() -> Steps[bytes]:
         attempt = case.blank(info)
         attempt["config_name"] = config.name
-        _use(cursor, case, attempt, uses=1)
-        attempt["counters"] = allot(cursor, config, info.identity or f"attempt {attempt['id']}")
+        identity = info.identity or f"attempt {attempt['id']}"
+        attempt["counters"] = yield from allot(config, identity)
         body = _render(case.asked, config, attempt)
-        recording.record(attempt, cursor)
+        yield from recording.record(attempt)
         return body
 
     try:
-        body = commit_together(write, (case.token.pk, config.pk))
+        body = commit_together(write, case.use(1), config.pk)
     except (RenderFailed, CannotServe) as error:
         return _failed(case, Outcome.RENDER_FAILED, str(error), config=config.name)
     except CounterAtEnd as error:
@@ -187,42 +191,20 @@ def _render(asked: Asked, config: ConfigEntry, attempt: dict[str, Any]) -> bytes
     return body
 
 
-TOKENS, CATALOGUE = AnswerToken._meta.db_table, Catalogue._meta.db_table
-_USE = Statement(
-    f"UPDATE {TOKENS} SET uses = uses + %s, last_used_at = %s, last_used_from = %s "  # noqa: S608
-    "WHERE id = %s AND generation = %s AND (max_uses IS NULL OR uses < max_uses) "
-    f"RETURNING (SELECT generation FROM {CATALOGUE})"
-)
-
-
-def _use(cursor: Any, case: Case, attempt: dict[str, Any], *, uses: int) -> None:
-    """Stamp the token, count a use. Raises Stale when token or catalogue changed since the decision,
-    Exhausted when there is no use left."""
-    token, now = case.token, instant(attempt["received_at"])
-    _USE(cursor, [uses, now, attempt["source"], token.pk, token.generation])
-    row = cursor.fetchone()
-    if row is None:
-        is_same = AnswerToken.objects.filter(pk=token.pk, generation=token.generation).exists()
-        raise Exhausted if is_same else Stale
-    if row[0] != case.generation:
-        raise Stale
-
-
 # --- Not answered ------------------------------------------------------------------------------
 
 
 def _no_match(case: Case) -> Reply:
     info = case.asked.info
 
-    def write(cursor: Any) -> Any:
+    def write() -> Steps[Any]:
         attempt = case.blank(info)
         attempt["outcome"], attempt["status"] = Outcome.NO_MATCH, Status.NO_ANSWER_FOUND
         attempt["reason"] = "No prepared config of this token matches, and none is its default."
-        _use(cursor, case, attempt, uses=0)
-        recording.record(attempt, cursor)
+        yield from recording.record(attempt)
         return attempt["id"]
 
-    attempt_id = commit_together(write, (case.token.pk, 0))
+    attempt_id = commit_together(write, case.use(0))
     return _say(
         400,
         f"No prepared config matches this machine (serial {info.serial or 'unknown'}, "
@@ -235,13 +217,12 @@ def _failed(
 ) -> Reply:
     """In a transaction of its own: what was allotted for it has been given back."""
 
-    def write(cursor: Any) -> None:
+    def write() -> Steps[None]:
         attempt = case.blank(case.asked.info if config else None)
         attempt.update(outcome=outcome, reason=sentence, config_name=config)
-        _use(cursor, case, attempt, uses=0)
-        recording.record(attempt, cursor)
+        yield from recording.record(attempt)
 
-    commit_together(write, (case.token.pk, 0))
+    commit_together(write, case.use(0))
     return _say(status, sentence)
 
 
@@ -273,13 +254,13 @@ def _record_unproven(asked: Asked, outcome: Attempt.Outcome, reason: str) -> uui
     """For whom no token speaks: what he called himself is written down, and proves nothing."""
     shown = asked.credential
 
-    def write(cursor: Any) -> uuid.UUID:
+    def write() -> Steps[uuid.UUID]:
         attempt = recording.blank(asked, token=shown.shown_name, how=shown.how)
         attempt.update(outcome=outcome, reason=reason)
-        recording.record(attempt, cursor)
+        yield from recording.record(attempt)
         return uuid.UUID(str(attempt["id"]))
 
-    return commit_together(write, (0, 0))
+    return commit_together(write)
 
 
 def _say(status: int, sentence: str, retry_after: int | None = None) -> Reply:

@@ -7,7 +7,6 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import F
-from django.utils import timezone
 
 from accounts import audit
 from accounts.actor import Actor
@@ -17,7 +16,7 @@ from autoinstall.events import Event
 from autoinstall.models import Attempt
 from autoinstall.models.attempt import new_id
 from autoinstall.sysinfo import SystemInfo
-from provisioning.statements import Insert
+from provisioning.statements import Insert, Steps
 
 if TYPE_CHECKING:
     from autoinstall.services.answering import Asked
@@ -40,7 +39,7 @@ def blank(asked: Asked, *, token: str, how: How, info: SystemInfo | None = None)
     """The columns of an attempt that the request itself fills."""
     return {
         "id": new_id(),
-        "received_at": timezone.now(),
+        "received_at": asked.received_at,
         "outcome": "",
         "reason": "",
         "repeats": 1,
@@ -94,22 +93,21 @@ def _insert() -> Insert:
     )
 
 
-def record(attempt: dict[str, Any], cursor: Any = None) -> None:
-    """Write the row and its event, in the caller's transaction."""
+def record(attempt: dict[str, Any]) -> Steps[None]:
+    """Write the row and its event."""
     attempt["reason"] = CONTROL.sub("?", attempt["reason"])[:1000]
     attempt["outcome"] = str(attempt["outcome"])
     attempt["status"] = str(attempt["status"])
-    _insert().write(attempt, cursor)
+    yield _insert().step(attempt)
     event, outcome = EVENTS[attempt["outcome"]]
     if attempt["config_name"] and outcome is audit.Outcome.DENIED:  # a counter's limit
         event, outcome = Event.ANSWER_FAILED, audit.Outcome.FAILED
-    audit.record(
+    yield audit.step(
         event,
         actor=actor_of(attempt),
         target=audit.Target("attempt", str(attempt["id"]), attempt["config_name"]),
         outcome=outcome,
         data=_data(attempt),
-        cursor=cursor,
     )
 
 

@@ -6,41 +6,45 @@ transaction, while the others sleep. What is acknowledged is as durable as befor
 before the commit that holds his row.
 
 On PostgreSQL the same helps: requests with one token wait for its row, each through the commit of the one
-before. There a batch holds one token only, and takes its configs in the order of their keys, so that the
-batches of two processes never wait for each other in a circle.
+before; and a batch sends its statements together. There it holds one token only, and takes its configs in the
+order of their keys, so that the batches of two processes hardly ever wait for each other in a circle. If they
+do, the database ends one of them, and its acts run one by one.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
-from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
 from django.db import connection
 
-from provisioning.statements import fast_transaction
-
-Result = TypeVar("Result")
-Locks = tuple[int, int]  # the keys of the token and the config whose rows the act locks; 0 for none
-Act = Callable[[Any], Result]  # given the cursor of a `fast_transaction`; may run again when undone
+from autoinstall.services.using import Use, use
+from provisioning.statements import Act, Result, run
 
 
 class _Waiting(Generic[Result]):
     """An act, and the thread that sleeps until it is done or that thread has to lead."""
 
-    def __init__(self, act: Act[Result], locks: Locks) -> None:
+    def __init__(self, act: Act[Result], use: Use | None, config: int) -> None:
         self.act = act
-        self.locks = locks
+        self.use = use
+        self.config = config
         self.is_done = False
         self.result: Result | None = None
         self.error: BaseException | None = None
         self.woken = threading.Event()
 
+    @property
+    def token(self) -> int:
+        """Its key; 0 for none."""
+        return self.use.token.pk if self.use else 0
+
     def run_alone(self) -> None:
         """In a transaction of its own; whatever it raises is its caller's alone."""
         try:
-            self.result = _alone(self.act)
+            (self.result,) = _run([self])
         except BaseException as error:
             self.error = error
         self.is_done = True
@@ -59,8 +63,7 @@ class _Group:
         self._waiting: list[_Waiting[Any]] = []
         self._has_leader = False
 
-    def run(self, act: Act[Result], locks: Locks) -> Result:
-        mine = _Waiting(act, locks)
+    def run(self, mine: _Waiting[Result]) -> Result:
         with self._lock:
             self._waiting.append(mine)
             leads = not self._has_leader
@@ -75,7 +78,7 @@ class _Group:
         with self._lock:
             batch, self._waiting = _batch_of(self._waiting)
         try:
-            _run(batch)
+            _commit(batch)
         finally:
             with self._lock:
                 following = self._waiting[0] if self._waiting else None
@@ -89,32 +92,37 @@ _group = _Group()
 
 
 def _batch_of(waiting: list[_Waiting[Any]]) -> tuple[list[_Waiting[Any]], list[_Waiting[Any]]]:
-    """Those who go together, in the order of their locks, and those who wait for the next."""
+    """Those who go together, in the order of what they lock, and those who wait for the next."""
     if connection.vendor == "sqlite":
         return waiting, []
-    token = waiting[0].locks[0]
-    together = [one for one in waiting if one.locks[0] == token]
-    others = [one for one in waiting if one.locks[0] != token]
-    return sorted(together, key=lambda one: one.locks), others
+    token = waiting[0].token
+    together = [one for one in waiting if one.token == token]
+    others = [one for one in waiting if one.token != token]
+    return sorted(together, key=lambda one: one.config), others
 
 
-def commit_together(act: Act[Result], locks: Locks) -> Result:
-    """Run the act in a transaction, maybe with others. What it raises undoes what it did."""
-    return _group.run(act, locks)
+def commit_together(act: Act[Result], use: Use | None = None, config: int = 0) -> Result:
+    """Use the token and run the act in a transaction, maybe with others. What it raises undoes what it
+    did, and it may run again then. `config` is the key of the one whose counters it takes."""
+    return _group.run(_Waiting(act, use, config))
 
 
-def _run(batch: list[_Waiting[Any]]) -> None:
+def _commit(batch: list[_Waiting[Any]]) -> None:
     """All in one transaction; if one fails, it is undone, and each runs in its own."""
     if len(batch) > 1:
         with contextlib.suppress(Exception):  # whose it was shows when each runs alone
-            results = _alone(lambda cursor: [waiting.act(cursor) for waiting in batch])
-            for waiting, result in zip(batch, results, strict=True):
+            for waiting, result in zip(batch, _run(batch), strict=True):
                 waiting.result, waiting.is_done = result, True
             return
     for waiting in batch:
         waiting.run_alone()
 
 
-def _alone(act: Act[Result]) -> Result:
-    with fast_transaction() as cursor:
-        return act(cursor)
+def _run(batch: list[_Waiting[Any]]) -> list[Any]:
+    """First the tokens, so that the transactions of all processes begin with the same lock."""
+    uses: dict[int, list[Use]] = {}
+    for waiting in batch:
+        if waiting.use is not None:
+            uses.setdefault(waiting.token, []).append(waiting.use)
+    used: list[Act[Any]] = [functools.partial(use, uses[token]) for token in sorted(uses)]
+    return run([*used, *(waiting.act for waiting in batch)])[len(used) :]

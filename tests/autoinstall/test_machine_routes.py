@@ -71,7 +71,9 @@ CASES: dict[str, tuple[str, str, bytes, dict[str, str]]] = {
 }
 
 
-@pytest.mark.django_db(transaction=True)  # both ways close connections in the midst of one
+@pytest.mark.django_db(
+    transaction=True, serialized_rollback=True
+)  # both ways close connections in the midst of one
 @pytest.mark.parametrize("case", CASES)
 def test_both_ways_answer_alike(case: str, token: Token) -> None:
     make_config(authorized_tokens=["rack-7"])
@@ -88,7 +90,7 @@ def test_both_ways_answer_alike(case: str, token: Token) -> None:
     assert (short[0] == "200 OK") == ("answered" in case)
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 @pytest.mark.parametrize(
     "path",
     [
