@@ -124,8 +124,8 @@ class WorkspaceAdmin(ConsoleAdmin):
         "delete": "workspace_manage",
     }
     workspace_path = "pk"
-    fields = ("name", "description")
-    list_display = ("name", "description", "created_at")
+    fields = ("name", "description", "concurrency_policy")
+    list_display = ("name", "description", "concurrency_policy", "created_at")
     search_fields = ("name", "description")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:

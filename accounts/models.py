@@ -137,8 +137,18 @@ class User(AbstractBaseUser):
 class Workspace(models.Model):
     """A named set of servers, taskservs and clusters; the CLI's `--infra`."""
 
+    class ConcurrencyPolicy(models.TextChoices):
+        """What becomes of an operation on something that another one is queued for or running on."""
+
+        QUEUE = "queue", "Queue: wait for the other to end"
+        REJECT = "reject", "Reject: refuse the newer one"
+        SUPERSEDE = "supersede", "Supersede: cancel the queued older one"
+
     name = models.CharField(max_length=63, unique=True, validators=[validate_name])
     description = models.CharField(max_length=255, blank=True, default="")
+    concurrency_policy = models.CharField(
+        max_length=9, choices=ConcurrencyPolicy, default=ConcurrencyPolicy.QUEUE
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
 

@@ -49,6 +49,7 @@ PERMISSIONS: dict[str, Permission] = {
         _scoped("operation_cancel", "Cancel operations"),
         _scoped("operation_rerun", "Run operations again"),
         _scoped("workspace_read", "See workspaces"),
+        _scoped("workspace_lock", "Keep a workspace for oneself"),
         _global("metrics_read", "Read the metrics"),
         _global("answer_token_read", "See answer tokens"),
         _global("answer_token_manage", "Create, change and delete answer tokens"),
@@ -70,7 +71,8 @@ _OPERATOR = _DEVELOPER | {
     name
     for name in PERMISSIONS
     if name.startswith(("server_", "taskserv_", "cluster_", "workflow_", "operation_"))
-    or name in ("answer_token_manage", "prepared_config_manage", "installation_manage")
+    or name
+    in ("workspace_lock", "answer_token_manage", "prepared_config_manage", "installation_manage")
 }
 
 BUILT_IN_ROLES: dict[str, tuple[str, frozenset[str]]] = {

@@ -120,17 +120,23 @@ class BindingCreate(StrictSerializer):
 class WorkspaceOut(serializers.ModelSerializer[Workspace]):
     class Meta:
         model = Workspace
-        fields = ("id", "name", "description", "created_at")
+        fields = ("id", "name", "description", "concurrency_policy", "created_at")
         read_only_fields = fields
 
 
 class WorkspaceCreate(StrictSerializer):
     name = StrictCharField(max_length=63)
     description = StrictCharField(required=False, allow_blank=True, max_length=255)
+    concurrency_policy = serializers.ChoiceField(
+        Workspace.ConcurrencyPolicy.choices, required=False
+    )
 
 
 class WorkspaceChange(StrictSerializer):
-    description = StrictCharField(allow_blank=True, max_length=255)
+    description = StrictCharField(required=False, allow_blank=True, max_length=255)
+    concurrency_policy = serializers.ChoiceField(
+        Workspace.ConcurrencyPolicy.choices, required=False
+    )
 
 
 class AuditEventOut(serializers.ModelSerializer[AuditEvent]):

@@ -230,8 +230,9 @@ def delete_binding(*, binding: RoleBinding, actor: Actor) -> None:
 # --- Workspaces --------------------------------------------------------------------------------
 
 
-def create_workspace(*, name: str, description: str = "", actor: Actor) -> Workspace:
-    workspace = Workspace(name=name, description=description)
+def create_workspace(*, name: str, actor: Actor, **values: str) -> Workspace:
+    """`values` are `description` and `concurrency_policy`."""
+    workspace = Workspace(name=name, **values)
     _check_row(workspace)
     with transaction.atomic():
         _save(workspace, f"A workspace named {name} exists.")
@@ -239,16 +240,17 @@ def create_workspace(*, name: str, description: str = "", actor: Actor) -> Works
     return workspace
 
 
-def change_workspace(*, workspace: Workspace, description: str, actor: Actor) -> Workspace:
-    """Change the description; the name is what the CLI knows and stays."""
+def change_workspace(*, workspace: Workspace, actor: Actor, **values: str) -> Workspace:
+    """Change `description` or `concurrency_policy`; the name is what the CLI knows and stays."""
     with transaction.atomic():
         workspace = Workspace.objects.select_for_update(no_key=True).get(pk=workspace.pk)
-        before = {"description": workspace.description}
-        workspace.description = description
+        before = {key: getattr(workspace, key) for key in values}
+        for key, value in values.items():
+            setattr(workspace, key, value)
         _check_row(workspace)
-        changed = audit.changes(before, {"description": description})
+        changed = audit.changes(before, values)
         if changed:
-            workspace.save(update_fields=["description", "updated_at"])
+            workspace.save(update_fields=[*changed, "updated_at"])
             audit.record(
                 Event.WORKSPACE_CHANGED,
                 actor=actor,

@@ -271,6 +271,8 @@ class WorkspaceViewSet(CrudViewSet):
     @extend_schema(summary="Change a workspace", request=serializers.WorkspaceChange)
     def partial_update(self, request: Request, pk: str) -> Response:
         body = self.read_body(serializers.WorkspaceChange)
+        if not body:
+            raise Invalid("say what to change: description or concurrency_policy")
         return self.answer(
             services.change_workspace(workspace=self.get_object(), **body, actor=self.actor)
         )

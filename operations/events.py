@@ -14,4 +14,7 @@ class Event(StrEnum):
     OPERATION_CANCELLED = "operation.cancelled"
     OPERATION_CANCEL_REQUESTED = "operation.cancel-requested"
     OPERATIONS_PRUNED = "operation.pruned"
+    WORKSPACE_LOCKED = "workspace.locked"
+    WORKSPACE_UNLOCKED = "workspace.unlocked"
+    WORKSPACE_UNLOCK_FORCED = "workspace.unlock-forced"
     INVENTORY_SYNCED = "inventory.synced"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from rest_framework import serializers
 
 from operations.commands import CONTROL, STEP_KIND_CHOICES
-from operations.models import Cluster, InventoryItem, Operation, Server, Taskserv
+from operations.models import Cluster, InventoryItem, Operation, Server, Taskserv, WorkspaceLock
 from provisioning.serializers import (
     StrictBooleanField,
     StrictCharField,
@@ -17,6 +18,7 @@ from provisioning.serializers import (
     StrictSerializer,
 )
 
+SECRET = "********"  # noqa: S105 - what is shown instead of one
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+/@-]{0,62}")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -220,6 +222,8 @@ class OperationOut(serializers.ModelSerializer[Operation]):
     workspace = serializers.CharField(source="workspace_name")
     requested_by = serializers.CharField(source="requested_by_name")
     workflow = serializers.CharField(source="workflow_id", allow_null=True)
+    rerun_of = serializers.CharField(source="rerun_of_id", allow_null=True)
+    parameters = serializers.SerializerMethodField()
     links = serializers.SerializerMethodField()
 
     class Meta:
@@ -243,17 +247,35 @@ class OperationOut(serializers.ModelSerializer[Operation]):
             "cancel_requested_at",
             "request_id",
             "workflow",
+            "rerun_of",
+            "lock",
+            "parameters",
             "links",
         )
         read_only_fields = fields
+
+    def get_parameters(self, operation: Operation) -> dict[str, Any]:
+        return shown_params(operation.params)
 
     def get_links(self, operation: Operation) -> dict[str, str]:
         return links_of(operation)
 
 
+def shown_params(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The recorded parameters, with the values of settings masked: they may be secrets."""
+    shown = dict(params)
+    if isinstance(shown.get("settings"), dict):
+        shown["settings"] = dict.fromkeys(shown["settings"], SECRET)
+    if isinstance(shown.get("steps"), list):
+        shown["steps"] = [
+            {**step, "params": shown_params(step.get("params", {}))} for step in shown["steps"]
+        ]
+    return shown
+
+
 def links_of(operation: Operation) -> dict[str, str]:
     me = f"/v1/operations/{operation.pk}"
-    links = {"self": me, "log": f"{me}/log", "cancel": f"{me}/cancel"}
+    links = {name: f"{me}/{name}" for name in ("log", "cancel", "rerun")} | {"self": me}
     if operation.kind == "workflow":
         links["workflow"] = f"/v1/workflows/{operation.pk}"
     return links
@@ -366,3 +388,17 @@ class Freshness(StrictSerializer):
 
     observed_at = serializers.DateTimeField()
     source = serializers.ChoiceField(choices=["live", "stored"])  # type: ignore[assignment]  # a field of that name
+
+
+class LockWorkspace(StrictSerializer):
+    reason = StrictCharField(max_length=255, help_text="Shown to whoever is refused")
+
+
+class WorkspaceLockOut(serializers.ModelSerializer[WorkspaceLock]):
+    workspace = serializers.CharField(source="workspace.name")
+    holder = serializers.CharField(source="holder_name")
+
+    class Meta:
+        model = WorkspaceLock
+        fields = ("workspace", "holder", "reason", "locked_at")
+        read_only_fields = fields

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from django.urls import path
 from rest_framework.routers import DynamicRoute, Route, SimpleRouter
 
 from operations.views.inventory import ClusterViewSet, ServerViewSet, TaskservViewSet
+from operations.views.locks import WorkspaceLockViewSet
 from operations.views.operations import OperationViewSet
 from operations.views.workflows import WorkflowViewSet
 
@@ -36,4 +38,9 @@ router.register("clusters", ClusterViewSet, basename="cluster")
 router.register("workflows", WorkflowViewSet, basename="workflow")
 router.register("operations", OperationViewSet, basename="operation")
 
-urlpatterns = router.urls
+lock = WorkspaceLockViewSet.as_view({"get": "retrieve", "put": "update", "delete": "destroy"})
+
+urlpatterns = [
+    *router.urls,
+    path("workspaces/<int:pk>/lock", lock, name="workspace-lock"),
+]

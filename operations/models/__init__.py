@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from operations.models.idempotency import IdempotencyKey
 from operations.models.inventory import Cluster, InventoryItem, Server, Taskserv
+from operations.models.lock import WorkspaceLock
 from operations.models.operation import Operation, OperationLog, OperationTally
 from operations.models.runner import Runner
 
 __all__ = [
     "Cluster",
+    "IdempotencyKey",
     "InventoryItem",
     "Operation",
     "OperationLog",
@@ -15,4 +18,5 @@ __all__ = [
     "Runner",
     "Server",
     "Taskserv",
+    "WorkspaceLock",
 ]

@@ -46,7 +46,8 @@ class Operation(models.Model):
 
     A workflow is an operation of kind `workflow` that no runner claims: it runs from the first to
     the last of its steps, which are operations that point to it. `is_ready` is false while a step
-    waits for others; `eligible_at` delays a retry.
+    waits for others; `eligible_at` delays a retry. Of the operations with the same `lock` in a
+    workspace one runs at a time, in the order they came.
     """
 
     class Status(models.TextChoices):
@@ -65,6 +66,7 @@ class Operation(models.Model):
         DEPENDENCY_FAILED = "dependency_failed"
         CANCELLED_BY_USER = "cancelled_by_user"
         WORKFLOW_CANCELLED = "workflow_cancelled"
+        SUPERSEDED = "superseded"
 
     FINAL: ClassVar[tuple[str, ...]] = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
 
@@ -78,6 +80,12 @@ class Operation(models.Model):
     workspace_name = models.CharField(max_length=63)
     params: models.JSONField[Any] = models.JSONField(default=dict)
     check_mode = models.BooleanField(default=False)
+    lock = models.CharField(
+        max_length=270, blank=True, default="", help_text="What it has to itself while it runs."
+    )
+    rerun_of = models.ForeignKey(
+        "self", on_delete=models.SET_NULL, null=True, blank=True, related_name="reruns"
+    )
     requested_by = models.ForeignKey(
         User, on_delete=models.SET_NULL, null=True, blank=True, related_name="operations"
     )
@@ -122,13 +130,23 @@ class Operation(models.Model):
                 condition=Q(status="pending", is_ready=True),
                 name="operation_queue",
             ),
+            models.Index(
+                fields=["workspace", "lock", "id"],
+                condition=Q(status__in=("pending", "running")) & ~Q(lock=""),
+                name="operation_locks",
+            ),
         ]
         constraints = [
             models.CheckConstraint(
                 condition=~Q(status__in=("completed", "failed", "cancelled"))
                 | Q(finished_at__isnull=False),
                 name="operation_ended_has_time",
-            )
+            ),
+            models.UniqueConstraint(
+                fields=["workspace", "lock"],
+                condition=Q(status="running") & ~Q(lock=""),
+                name="operation_one_has_the_lock",
+            ),
         ]
 
     def __str__(self) -> str:

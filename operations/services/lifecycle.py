@@ -15,7 +15,7 @@ from operations import wake
 from operations.commands import Kind
 from operations.events import Event
 from operations.models import Operation, Runner
-from operations.services import workflows
+from operations.services import locking, workflows
 from operations.services.ending import Ending, ask_to_cancel, end, record
 from provisioning.errors import Conflict
 
@@ -34,7 +34,10 @@ def claimable() -> QuerySet[Operation]:
     """What a runner may start now, oldest first."""
     return (
         Operation.objects.filter(
-            status=Status.PENDING, is_ready=True, eligible_at__lte=timezone.now()
+            locking.startable(),
+            status=Status.PENDING,
+            is_ready=True,
+            eligible_at__lte=timezone.now(),
         )
         .exclude(kind=Kind.WORKFLOW)
         .order_by("id")

@@ -15,7 +15,9 @@ from accounts.models import Workspace
 from operations import cli, inventory, wake
 from operations.commands import BadValue, Kind
 from operations.events import Event
+from operations.locks import lock_of
 from operations.models import Operation
+from operations.services import locking
 from provisioning.errors import Invalid
 
 
@@ -27,26 +29,31 @@ def submit_operation(
     params: Mapping[str, Any],
     check_mode: bool = False,
     timeout_seconds: int | None = None,
-    **step: Any,
+    **more: Any,
 ) -> Operation:
-    """Accept one run of the CLI. `step` are the fields of a workflow's step.
+    """Accept one run of the CLI. `more` are further fields, as of a workflow's step.
 
-    Raises Invalid naming the parameter when no command line can be made of it.
+    Raises Invalid naming the parameter when no command line can be made of it, and Conflict where the
+    workspace takes no such work now.
     """
     check_params(kind, workspace.name, params, check_mode=check_mode)
+    lock = lock_of(kind, params, check_mode=check_mode)
     operation = Operation(
         kind=kind,
         workspace=workspace,
         workspace_name=workspace.name,
         params=dict(params),
         check_mode=check_mode,
+        lock=lock,
         requested_by=actor.user,
         requested_by_name=actor.name,
         request_id=actor.request_id,
         timeout_seconds=timeout_seconds or settings.OPERATION_TIMEOUT_SECONDS,
-        **step,
+        **more,
     )
     with transaction.atomic():
+        if operation.workflow_id is None:  # a step came in with its workflow
+            locking.admit(workspace=workspace, actor=actor, locks=[lock], check_mode=check_mode)
         operation.save(force_insert=True)
         inventory.note_operation(operation)
         record_submitted(operation, actor)

@@ -19,7 +19,9 @@ from accounts.models import Workspace
 from operations import wake
 from operations.commands import Kind
 from operations.events import Event
+from operations.locks import lock_of
 from operations.models import Operation
+from operations.services import locking
 from operations.services.ending import Ending, ask_to_cancel, end
 from operations.services.submit import check_params, record_submitted, submit_operation
 from operations.workflow import (
@@ -46,10 +48,16 @@ Reason = Operation.Reason
 OPEN = (Status.PENDING, Status.RUNNING)
 
 
-def submit_workflow(*, actor: Actor, workspace: Workspace, body: Mapping[str, Any]) -> Operation:
+def submit_workflow(
+    *,
+    actor: Actor,
+    workspace: Workspace,
+    body: Mapping[str, Any],
+    rerun_of: Operation | None = None,
+) -> Operation:
     """Accept a whole graph at once: its row, one waiting operation per step, the first steps ready.
 
-    Raises Invalid naming the step.
+    Raises Invalid naming the step, and Conflict where the workspace takes no such work now.
     """
     check_mode = bool(body.get("check_mode"))
     try:
@@ -61,13 +69,16 @@ def submit_workflow(*, actor: Actor, workspace: Workspace, body: Mapping[str, An
             check_params(step.kind, workspace.name, step.params, check_mode=check_mode)
         except Invalid as error:
             raise Invalid(error.message, field=f"steps[{index}].params") from None
+    locks = {lock_of(step.kind, step.params, check_mode=check_mode) for step in definition.steps}
     with transaction.atomic():
+        locking.admit(workspace=workspace, actor=actor, locks=locks, check_mode=check_mode)
         workflow = Operation.objects.create(
             kind=Kind.WORKFLOW,
             workspace=workspace,
             workspace_name=workspace.name,
             params={key: body[key] for key in ("name", "steps", "parallel_limit") if key in body},
             check_mode=check_mode,
+            rerun_of=rerun_of,
             requested_by=actor.user,
             requested_by_name=actor.name,
             request_id=actor.request_id,

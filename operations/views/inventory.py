@@ -27,7 +27,7 @@ from operations.serializers import (
     TaskservOut,
 )
 from operations.services.submit import submit_operation
-from operations.views.base import WorkspaceScopedViewSet, accepted
+from operations.views.base import IDEMPOTENCY_KEY, Launch, WorkspaceScopedViewSet, launching
 from provisioning.serializers import StrictSerializer
 
 
@@ -42,27 +42,25 @@ class InventoryViewSet(WorkspaceScopedViewSet):
     create_body: ClassVar[type[StrictSerializer]]
     key_fields: ClassVar[tuple[str, ...]]
 
-    def create(self, request: Request) -> Response:
+    @launching
+    def create(self, request: Request) -> Launch:
         body = self.read_body(self.create_body)
         workspace = self.workspace_for(request, body.pop("workspace"))
         check_mode = body.pop("check_mode")
-        return accepted(
-            submit_operation(
-                actor=self.actor,
-                kind=self.create_kind,
-                workspace=workspace,
-                params=body,
-                check_mode=check_mode,
-            )
+        return lambda: submit_operation(
+            actor=self.actor,
+            kind=self.create_kind,
+            workspace=workspace,
+            params=body,
+            check_mode=check_mode,
         )
 
-    def destroy(self, request: Request, id: str) -> Response:
+    @launching
+    def destroy(self, request: Request, id: str) -> Launch:
         item = self.get_object()
         params = {name: value for name in self.key_fields if (value := getattr(item, name))}
-        return accepted(
-            submit_operation(
-                actor=self.actor, kind=self.delete_kind, workspace=item.workspace, params=params
-            )
+        return lambda: submit_operation(
+            actor=self.actor, kind=self.delete_kind, workspace=item.workspace, params=params
         )
 
     @action(detail=True, methods=["get"])
@@ -94,14 +92,16 @@ def documented(
         create=extend_schema(
             summary=f"Create a {noun}",
             description="Answers 202 with the operation that does it.",
+            parameters=[IDEMPOTENCY_KEY],
             request=body,
-            responses={202: OperationOut},
+            responses={202: OperationOut, 200: OperationOut},
             examples=[OpenApiExample(f"A {noun}", value=example, request_only=True)],
         ),
         destroy=extend_schema(
             summary=f"Delete a {noun}",
             description="Answers 202 with the operation that does it.",
-            responses={202: OperationOut},
+            parameters=[IDEMPOTENCY_KEY],
+            responses={202: OperationOut, 200: OperationOut},
         ),
         status=extend_schema(
             summary=f"A {noun} as it is now",

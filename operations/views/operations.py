@@ -20,7 +20,9 @@ from operations.commands import KIND_CHOICES, Kind
 from operations.models import Operation
 from operations.serializers import OperationOut
 from operations.services import lifecycle
-from operations.views.base import WorkspaceScopedViewSet
+from operations.services.rerun import rerun_operation
+from operations.views.base import IDEMPOTENCY_KEY, Launch, WorkspaceScopedViewSet, launching
+from operations.workflow import INVERSE
 from provisioning.errors import Invalid
 
 FILTERS = {
@@ -54,6 +56,7 @@ class OperationViewSet(WorkspaceScopedViewSet):
         "retrieve": "operation_read",
         "log": "operation_read",
         "cancel": "operation_cancel",
+        "rerun": "operation_rerun",
     }
     read_permission = "operation_read"
     serializer_class = OperationOut
@@ -82,6 +85,23 @@ class OperationViewSet(WorkspaceScopedViewSet):
         operation = self.get_object()
         refuse_workflow(operation, self.actor)
         return cancel_answer(lifecycle.cancel_operation(operation=operation, actor=self.actor))
+
+    @extend_schema(
+        summary="Run an operation again",
+        description="With its recorded parameters, as a new operation whose `rerun_of` is this one; of a "
+        "workflow the whole of it. Also needs the permission of what it does. 409 until it has ended.",
+        parameters=[IDEMPOTENCY_KEY],
+        request=None,
+        responses={202: OperationOut, 200: OperationOut},
+    )
+    @action(detail=True, methods=["post"])
+    @launching
+    def rerun(self, request: Request, pk: str) -> Launch:
+        operation = self.get_object()
+        if operation.workspace is not None:
+            for permission in permissions_of(operation):
+                require(self.actor, permission, operation.workspace)
+        return lambda: rerun_operation(operation=operation, actor=self.actor)
 
     @extend_schema(
         summary="What the CLI wrote",
@@ -119,6 +139,21 @@ class OperationViewSet(WorkspaceScopedViewSet):
                 "X-Log-Complete": "true" if complete else "false",
             },
         )
+
+
+def permissions_of(operation: Operation) -> list[str]:
+    """What launching it needs: a kind is named like its permission."""
+    if operation.kind != Kind.WORKFLOW:
+        return [operation.kind]
+    return ["workflow_submit", *permissions_of_steps(operation.params["steps"])]
+
+
+def permissions_of_steps(steps: list[dict[str, Any]]) -> list[str]:
+    """What the steps need alone; a rollback runs the inverses too."""
+    kinds = {step["kind"] for step in steps}
+    if any(step.get("on_failure") == "rollback" for step in steps):
+        kinds |= {INVERSE[kind] for kind in kinds if kind in INVERSE}
+    return sorted(kinds)
 
 
 def check_choices(request: Request) -> None:

@@ -15,9 +15,14 @@ from operations.commands import Kind
 from operations.models import Operation
 from operations.serializers import OperationOut, SubmitWorkflow, WorkflowOut, WorkflowStatusOut
 from operations.services import workflows
-from operations.views.base import WorkspaceScopedViewSet, accepted
-from operations.views.operations import UUID_PATTERN, cancel_answer, check_choices
-from operations.workflow import INVERSE, latest_runs
+from operations.views.base import IDEMPOTENCY_KEY, Launch, WorkspaceScopedViewSet, launching
+from operations.views.operations import (
+    UUID_PATTERN,
+    cancel_answer,
+    check_choices,
+    permissions_of_steps,
+)
+from operations.workflow import latest_runs
 
 FILTERS = {"status": "status", "workspace": "workspace_name", "requested_by": "requested_by_name"}
 
@@ -75,18 +80,20 @@ class WorkflowViewSet(WorkspaceScopedViewSet):
 
     @extend_schema(
         summary="Submit a workflow",
+        parameters=[IDEMPOTENCY_KEY],
         request=SubmitWorkflow,
-        responses={202: OperationOut},
+        responses={202: OperationOut, 200: OperationOut},
         examples=[OpenApiExample("Two steps", value=EXAMPLE, request_only=True)],
     )
     @action(detail=False, methods=["post"])
-    def submit(self, request: Request) -> Response:
+    @launching
+    def submit(self, request: Request) -> Launch:
         body = self.read_body(SubmitWorkflow)
         workspace = self.workspace_for(request, body.pop("workspace"))
         # A workflow is no way around the permission that its steps need alone.
-        for permission in permissions_of(body["steps"]):
+        for permission in permissions_of_steps(body["steps"]):
             require(self.actor, permission, workspace)
-        return accepted(workflows.submit_workflow(actor=self.actor, workspace=workspace, body=body))
+        return lambda: workflows.submit_workflow(actor=self.actor, workspace=workspace, body=body)
 
     @extend_schema(summary="How far a workflow is", responses=WorkflowStatusOut)
     @action(detail=True, methods=["get"])
@@ -104,14 +111,6 @@ class WorkflowViewSet(WorkspaceScopedViewSet):
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:
         return cancel_answer(workflows.cancel(self.get_object().pk, self.actor))
-
-
-def permissions_of(steps: list[dict[str, Any]]) -> list[str]:
-    """What the steps need: a kind is named like its permission; a rollback runs the inverses too."""
-    kinds = {step["kind"] for step in steps}
-    if any(step["on_failure"] == "rollback" for step in steps):
-        kinds |= {INVERSE[kind] for kind in kinds if kind in INVERSE}
-    return sorted(kinds)
 
 
 def progress_of(workflow: Operation) -> dict[str, Any]:

@@ -38,6 +38,7 @@ OPERATE = {
     "workflow_cancel",
     "operation_cancel",
     "operation_rerun",
+    "workspace_lock",
     "answer_token_manage",
     "prepared_config_manage",
     "installation_manage",

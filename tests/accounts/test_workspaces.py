@@ -29,7 +29,13 @@ def test_a_workspace_is_created(client: APIClient, admin: User) -> None:
         )
 
     assert answer.status_code == 201
-    assert set(answer.json()) == {"id", "name", "description", "created_at"}
+    assert set(answer.json()) == {
+        "id",
+        "name",
+        "description",
+        "concurrency_policy",
+        "created_at",
+    }
     assert Workspace.objects.get(name="staging").description == "Before"
 
 

@@ -35,6 +35,9 @@ KEYS = [
     "cancel_requested_at",
     "request_id",
     "workflow",
+    "rerun_of",
+    "lock",
+    "parameters",
     "links",
 ]
 CREATES: list[tuple[str, dict[str, Any], str, dict[str, Any]]] = [
@@ -108,8 +111,9 @@ def test_a_create_is_answered_with_a_pending_operation(
     assert (operation["status"], operation["kind"]) == ("pending", kind)
     assert (operation["workspace"], operation["requested_by"]) == ("production", "oscar")
     assert (operation["check_mode"], operation["timeout_seconds"]) == (False, 300)
-    for key in ("result", "error", "reason", "exit_code", "started_at", "finished_at", "workflow"):
+    for key in ("result", "error", "reason", "exit_code", "started_at", "finished_at"):
         assert operation[key] is None
+    assert (operation["workflow"], operation["rerun_of"]) == (None, None)
     assert operation["created_at"].endswith("Z")
 
 

@@ -70,6 +70,9 @@ EXPECTED: dict[tuple[str, str], tuple[str, str | frozenset[str]]] = {
     ("GET", "/v1/workspaces/{id}"): ("retrieve", READERS),
     ("PATCH", "/v1/workspaces/{id}"): ("partial_update", ADMINS),
     ("DELETE", "/v1/workspaces/{id}"): ("destroy", ADMINS),
+    ("GET", "/v1/workspaces/{id}/lock"): ("retrieve", READERS),
+    ("PUT", "/v1/workspaces/{id}/lock"): ("update", OPERATORS),
+    ("DELETE", "/v1/workspaces/{id}/lock"): ("destroy", OPERATORS),
     ("GET", "/v1/audit"): ("list", ADMINS),
     ("GET", "/v1/audit/{id}"): ("retrieve", ADMINS),
     ("GET", "/v1/servers"): ("list", READERS),
@@ -96,6 +99,7 @@ EXPECTED: dict[tuple[str, str], tuple[str, str | frozenset[str]]] = {
     ("GET", "/v1/operations/{id}"): ("retrieve", READERS),
     ("GET", "/v1/operations/{id}/log"): ("log", READERS),
     ("POST", "/v1/operations/{id}/cancel"): ("cancel", OPERATORS),
+    ("POST", "/v1/operations/{id}/rerun"): ("rerun", OPERATORS),
     ("GET", "/v1/auto-install/tokens"): ("list", READERS),
     ("POST", "/v1/auto-install/tokens"): ("create", OPERATORS),
     ("GET", "/v1/auto-install/tokens/{id}"): ("retrieve", READERS),
@@ -158,6 +162,11 @@ ANSWERS: dict[tuple[str, str], int] = {
         for method, path in EXPECTED
         if method == "DELETE"
     },
+    # not locked, and not ended
+    ("GET", "/v1/workspaces/{id}/lock"): 404,
+    ("PUT", "/v1/workspaces/{id}/lock"): 400,
+    ("DELETE", "/v1/workspaces/{id}/lock"): 404,
+    ("POST", "/v1/operations/{id}/rerun"): 409,
     ("POST", "/v1/auth/logout"): 204,
     ("POST", "/v1/users/{id}/unlock"): 204,
 }
