@@ -217,7 +217,11 @@ def renamed(data: Any, alias: str, name: str) -> Any:
 
 
 class OperationOut(serializers.ModelSerializer[Operation]):
-    """The first six keys are fixed by the contract."""
+    """The first six keys are fixed by the contract.
+
+    The fields describe the shape for OpenAPI. Written it is by hand, as every client polls it: DRF's way
+    was measured at three quarters of a list's cost.
+    """
 
     workspace = serializers.CharField(source="workspace_name")
     requested_by = serializers.CharField(source="requested_by_name")
@@ -259,6 +263,37 @@ class OperationOut(serializers.ModelSerializer[Operation]):
 
     def get_links(self, operation: Operation) -> dict[str, str]:
         return links_of(operation)
+
+    def to_representation(self, instance: Operation) -> dict[str, Any]:
+        return shown(instance)
+
+
+def shown(operation: Operation) -> dict[str, Any]:
+    """An operation on the wire; the renderer knows instants and UUIDs."""
+    return {
+        "id": operation.pk,
+        "status": operation.status,
+        "created_at": operation.created_at,
+        "updated_at": operation.updated_at,
+        "result": operation.result,
+        "error": operation.error,
+        "kind": operation.kind,
+        "workspace": operation.workspace_name,
+        "check_mode": operation.check_mode,
+        "requested_by": operation.requested_by_name,
+        "reason": operation.reason,
+        "exit_code": operation.exit_code,
+        "started_at": operation.started_at,
+        "finished_at": operation.finished_at,
+        "timeout_seconds": operation.timeout_seconds,
+        "cancel_requested_at": operation.cancel_requested_at,
+        "request_id": operation.request_id,
+        "workflow": operation.workflow_id,
+        "rerun_of": operation.rerun_of_id,
+        "lock": operation.lock,
+        "parameters": shown_params(operation.params),
+        "links": links_of(operation),
+    }
 
 
 def shown_params(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -308,6 +343,10 @@ class WorkflowOut(OperationOut):
     name = serializers.CharField(source="params.name")
     steps = StepOut(many=True, source="step_runs")
 
+    def to_representation(self, instance: Operation) -> dict[str, Any]:
+        steps = StepOut(instance.step_runs, many=True).data  # type: ignore[attr-defined]
+        return shown(instance) | {"name": instance.params.get("name"), "steps": steps}
+
     class Meta:
         model = Operation
         fields = (*OperationOut.Meta.fields, "name", "steps")
@@ -326,6 +365,9 @@ class ProgressOut(StrictSerializer):
 
 class WorkflowStatusOut(OperationOut):
     progress = ProgressOut()
+
+    def to_representation(self, instance: Operation) -> dict[str, Any]:
+        return shown(instance) | {"progress": instance.progress}  # type: ignore[attr-defined]
 
     class Meta:
         model = Operation

@@ -95,8 +95,9 @@ class WorkspaceScopedViewSet(ListModelMixin, RetrieveModelMixin, ApiViewSet):
 
     def get_object(self) -> Any:
         row = super().get_object()
-        if row.workspace is not None:
-            require(self.actor, self.required_permissions[self.action], row.workspace)
+        permission = self.required_permissions[self.action]
+        if permission != self.read_permission and row.workspace is not None:
+            require(self.actor, permission, row.workspace)
         return row
 
     def workspace_for(self, request: Request, name: str) -> Workspace:
