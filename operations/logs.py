@@ -2,14 +2,15 @@
 
 Output goes to files, so a child is never slowed and survives its runner; the runner copies what was
 added in pieces of 64 KiB. Where it stands is what the database holds, so after a crash nothing is
-missing and nothing is there twice.
+missing and nothing is there twice. Beyond the limit only a line that says so is kept, and the files give
+their disk back.
 """
 
 from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,10 +18,13 @@ from django.db import transaction
 from django.db.models import QuerySet, Sum
 from django.db.models.functions import Length
 
+from operations import disk, output
+from operations.characters import begun
 from operations.models import Operation, OperationLog
 
 CHUNK_BYTES = 64 * 1024
 MAX_READ_BYTES = 4 * 1024 * 1024
+FREE_BYTES = 16 * 1024 * 1024
 STREAMS = (OperationLog.Stream.STDOUT, OperationLog.Stream.STDERR)
 
 
@@ -33,8 +37,9 @@ class LogWriter:
     max_bytes: int
     positions: dict[str, int] = field(default_factory=dict)
     total: int = 0
-    is_full: bool = False
+    is_cut_off: bool = False
     is_in_doubt: bool = False
+    freed: dict[str, int] = field(default_factory=dict)
 
     def resume(self) -> None:
         """Go on where the database ends."""
@@ -46,20 +51,24 @@ class LogWriter:
         )
         self.positions = {row["stream"]: row["length"] for row in lengths}
         self.total = sum(self.positions.values())
-        self.is_full = self.total >= self.max_bytes
+        # Only the marks go beyond it, and they are written once, together with the last bytes before.
+        self.is_cut_off = self.total > self.max_bytes
         self.is_in_doubt = False
 
     def has_news(self) -> bool:
         """Two stat calls, no read."""
-        return not self.is_full and any(
+        return not self.is_cut_off and any(
             self._size(stream) > self.positions.get(stream, 0) for stream in STREAMS
         )
 
-    def copy(self, token: int) -> None:
-        """Take what was added since. Writes nothing when the lease is another's by now."""
+    def copy(self, token: int, *, is_last: bool = False) -> None:
+        """Take what was added since; the beginning of a character that goes on is left for the next
+        time, unless there is none. Writes nothing when the lease is another's by now."""
         if self.is_in_doubt:
             self.resume()
-        pieces = list(self._read_new())
+        if self.is_cut_off:
+            return
+        pieces = list(self._read_new(is_last=is_last))
         if not pieces:
             return
         with transaction.atomic():
@@ -77,7 +86,18 @@ class LogWriter:
         for piece in pieces:
             self.positions[piece.stream] = piece.stream_offset + len(piece.data)
             self.total = piece.offset + len(piece.data)
-        self.is_full = self.total >= self.max_bytes
+        self.is_cut_off = self.total > self.max_bytes
+
+    def free_disk(self) -> None:
+        """Give back the disk under what no reader needs any more of a log that was cut off: the child
+        may write for hours. Sizes and positions stay as they are, and the child notices nothing."""
+        if not self.is_cut_off:
+            return
+        for stream in STREAMS:
+            end = self._size(stream) - output.MAX_TAIL_BYTES
+            if end - self.freed.get(stream, 0) >= FREE_BYTES:
+                disk.punch(self.directory / stream, end)
+                self.freed[stream] = end
 
     def _size(self, stream: str) -> int:
         try:
@@ -85,26 +105,48 @@ class LogWriter:
         except (FileNotFoundError, NotADirectoryError):
             return 0
 
-    def _read_new(self) -> Iterator[OperationLog]:
+    def _read_new(self, *, is_last: bool) -> Iterator[OperationLog]:
         offset = self.total
+        positions = dict.fromkeys(STREAMS, 0) | self.positions
+        is_cut_off = False
         for stream in STREAMS:
-            position = self.positions.get(stream, 0)
-            if self._size(stream) <= position:
+            if self._size(stream) <= positions[stream]:
                 continue
             with (self.directory / stream).open("rb") as file:
-                file.seek(position)
-                while offset < self.max_bytes and (
-                    data := file.read(min(CHUNK_BYTES, self.max_bytes - offset))
-                ):
-                    yield OperationLog(
-                        operation_id=self.operation_id,
-                        stream=stream,
-                        offset=offset,
-                        stream_offset=position,
-                        data=data,
-                    )
-                    position += len(data)
+                file.seek(positions[stream])
+                while data := file.read(CHUNK_BYTES):
+                    is_end = not file.peek(1)
+                    room = max(self.max_bytes - offset, 0)
+                    if is_cut_off := len(data) > room:
+                        data = data[:room]
+                    if is_cut_off or (is_end and not is_last):
+                        data = data[: len(data) - begun(data)]
+                    if data:
+                        yield self._piece(stream, offset, positions[stream], data)
+                    positions[stream] += len(data)
                     offset += len(data)
+                    if is_cut_off or is_end:
+                        break
+            if is_cut_off:
+                yield from self._marks(offset, positions)
+                return
+
+    def _marks(self, offset: int, positions: Mapping[str, int]) -> Iterator[OperationLog]:
+        """A line at the end of each stream, so that whoever reads only one of them sees it too. They
+        reach beyond the limit, by which a later runner knows that they are written."""
+        for stream in STREAMS:
+            mark = f"\n[log cut off at {self.max_bytes} bytes: what {stream} says from here on is not kept]\n"
+            yield self._piece(stream, offset, positions[stream], mark.encode())
+            offset += len(mark)
+
+    def _piece(self, stream: str, offset: int, position: int, data: bytes) -> OperationLog:
+        return OperationLog(
+            operation_id=self.operation_id,
+            stream=stream,
+            offset=offset,
+            stream_offset=position,
+            data=data,
+        )
 
 
 def size_of(operation: Operation, stream: str | None) -> int:
@@ -133,6 +175,13 @@ def read(operation: Operation, *, offset: int, limit: int, stream: str | None = 
     ):
         found += piece.data
     return bytes(found[offset - begin : offset - begin + limit])
+
+
+def whole_characters(data: bytes, *, is_end: bool) -> bytes:
+    """Without the beginning of a character whose rest comes with the next page. At the end of a log
+    that may go on it is waited for; within one, a page that is too small for it gives what it can."""
+    whole = data[: len(data) - begun(data)]
+    return whole if is_end else whole or data
 
 
 def tail(

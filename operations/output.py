@@ -13,6 +13,8 @@ ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 MAX_SENTENCE = 1000
 MAX_RESULT_BYTES = 1024 * 1024
+# Of each stream so much from the end is looked at for result and sentence.
+MAX_TAIL_BYTES = 2 * MAX_RESULT_BYTES
 MAX_DEPTH = 100
 
 

@@ -18,6 +18,7 @@ class ProductError(Exception):
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "INTERNAL_ERROR"
+    headers: Mapping[str, str] = {}
 
     def __init__(
         self,
@@ -70,6 +71,17 @@ class PreconditionFailed(ProductError):
 
     status = 412
     code = "PRECONDITION_FAILED"
+
+
+class RangeNotSatisfiable(ProductError):
+    """416: of the range that was asked for, nothing is there (RFC 9110, section 15.5.17)."""
+
+    status = 416
+    code = "RANGE_NOT_SATISFIABLE"
+
+    def __init__(self, message: str, *, size: int) -> None:
+        super().__init__(message)
+        self.headers = {"Content-Range": f"bytes */{size}"}
 
 
 class TooManyRequests(ProductError):

@@ -52,6 +52,8 @@ def handle(error: Exception, context: dict[str, Any]) -> Response:
     request.accepted_media_type = JSONRenderer.media_type
     if product_error.status == 401:
         response["WWW-Authenticate"] = 'Bearer realm="api"'
+    for name, value in product_error.headers.items():
+        response[name] = value
     if product_error.retry_after_seconds is not None:
         response["Retry-After"] = str(product_error.retry_after_seconds)
     if isinstance(error, exceptions.MethodNotAllowed):

@@ -166,7 +166,9 @@ DESCRIPTIONS = {
     "409": "The present state forbids it.",
     "413": "The body is too large.",
     "415": "The body is no JSON.",
+    "416": "Nothing of this range is there.",
     "429": "Too many failed logins; see Retry-After.",
+    "503": "Too many streams are open; see Retry-After.",
 }
 
 
@@ -174,6 +176,10 @@ def statuses_of(path: str, method: str, operation: dict[str, Any]) -> list[str]:
     found = ["400", "401", "403"] if operation.get("security") else ["400", "401", "429"]
     if "{" in path:
         found.append("404")
+    if path.endswith("/log"):
+        found.append("416")
+    if path.endswith("/log/stream"):
+        found.append("503")
     if method in ("post", "put", "patch", "delete"):
         found += ["409", "413", "415"]
     return found

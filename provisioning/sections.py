@@ -48,6 +48,8 @@ class ServerSection(Section):
     client_ca: Path | None = None
     web_processes: int = Field(2, ge=1, le=64)
     web_threads: int = Field(16, ge=1, le=256)
+    held_requests: int | None = Field(None, ge=0, le=255)
+    stream_seconds: int = Field(120, ge=1, le=3600)
     max_body_bytes: int = Field(1024 * 1024, ge=1024, le=100 * 1024 * 1024)
 
     _split = field_validator(
@@ -66,6 +68,15 @@ class ServerSection(Section):
     @classmethod
     def _no_slash(cls, value: str) -> str:
         return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _held_requests(self) -> ServerSection:
+        if self.held_requests is not None and self.held_requests >= self.web_threads:
+            raise ValueError(
+                f"held_requests = {self.held_requests} must be below web_threads = "
+                f"{self.web_threads}: each holds a thread"
+            )
+        return self
 
     @model_validator(mode="after")
     def _tls_files(self) -> ServerSection:

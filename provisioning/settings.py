@@ -178,6 +178,7 @@ CORS_EXPOSE_HEADERS = (
     "link",
     "location",
     "retry-after",
+    "preference-applied",
     "x-log-complete",
     "x-next-offset",
     "x-request-id",
@@ -239,6 +240,12 @@ CANCEL_GRACE_SECONDS = CONFIG.provisioning.cancel_grace_seconds
 SHUTDOWN_GRACE_SECONDS = CONFIG.provisioning.shutdown_grace_seconds
 STATUS_TIMEOUT_SECONDS = CONFIG.provisioning.status_timeout_seconds
 STATUS_CALLS_AT_ONCE = max(1, CONFIG.server.web_threads // 2)  # of each process
+HELD_REQUESTS = (  # of each process
+    CONFIG.server.web_threads // 4
+    if CONFIG.server.held_requests is None
+    else CONFIG.server.held_requests
+)
+STREAM_SECONDS = CONFIG.server.stream_seconds
 SYNC_MINUTES = CONFIG.provisioning.sync_minutes
 LOG_MAX_BYTES = CONFIG.provisioning.log_max_bytes
 QUEUE_POLL_SECONDS = CONFIG.queue.poll_seconds

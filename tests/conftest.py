@@ -15,6 +15,7 @@ from accounts.models import User, Workspace
 from accounts.sessions import _open_session
 from accounts.tokens import issue_pair
 from autoinstall import limits, snapshot
+from operations import following
 from tests.factories import bind, make_user, make_workspace
 from tests.processes import install_fake_cli
 
@@ -81,6 +82,13 @@ def api() -> Callable[[User | None], APIClient]:
         return client
 
     return client_for
+
+
+@pytest.fixture
+def nothing_is_waited_for(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streams close at once, and waits are over before they begin."""
+    settings.STREAM_SECONDS = 0
+    monkeypatch.setattr(following, "MAX_WAIT_SECONDS", 0)
 
 
 @pytest.fixture

@@ -133,7 +133,7 @@ class Child:
     def step(self, cancelled: set[uuid.UUID]) -> bool:
         """Do what is due; True when the operation has ended and is recorded (or is another's)."""
         if self.is_gone and (self.stopping or not self._is_lost()):
-            self.log.copy(self.token)
+            self.log.copy(self.token, is_last=True)
             self._record_end()
             return True
         if self.operation.pk in cancelled:
@@ -142,6 +142,7 @@ class Child:
             self.stop(Reason.TIMED_OUT)
         if self.log.has_news():
             self.log.copy(self.token)
+        self.log.free_disk()
         return False
 
     def _is_lost(self) -> bool:
@@ -228,10 +229,10 @@ def pidfd_has_ended(pidfd: int) -> bool:
 
 
 def read_end(path: Path) -> bytes:
-    """The last 2 MiB of a file: more is no result and no sentence."""
+    """The last bytes of a file: more is no result and no sentence."""
     try:
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 2 * output.MAX_RESULT_BYTES))
+            file.seek(max(0, path.stat().st_size - output.MAX_TAIL_BYTES))
             return file.read()
     except OSError:
         return b""

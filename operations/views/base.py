@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
-from drf_spectacular.utils import OpenApiParameter
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter
 from rest_framework import status
 from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
 from rest_framework.request import Request
@@ -16,6 +17,7 @@ from rest_framework.response import Response
 from accounts.actor import Actor
 from accounts.models import Workspace
 from accounts.permissions import require, visible_workspace, within
+from operations import following
 from operations.models import Operation
 from operations.serializers import OperationOut
 from operations.services import idempotency
@@ -42,12 +44,14 @@ def launching(prepare: Callable[..., Launch]) -> Callable[..., Response]:
     def answer(view: WorkspaceScopedViewSet, request: Request, **kwargs: Any) -> Response:
         asked = asked_under_key(view, request)
         if asked is None:
-            return accepted(prepare(view, request, **kwargs)())
+            return accepted(prepare(view, request, **kwargs)(), request)
         operation, is_replay = idempotency.earlier(asked), True
         if operation is None:
             launch = prepare(view, request, **kwargs)
             operation, is_replay = idempotency.launch_once(asked, launch)
-        return replayed(operation, view.actor) if is_replay else accepted(operation)
+        if is_replay:
+            return replayed(operation, view.actor, request)
+        return accepted(operation, request)
 
     return answer
 
@@ -61,23 +65,68 @@ def asked_under_key(view: WorkspaceScopedViewSet, request: Request) -> idempoten
     )
 
 
-def replayed(operation: Operation, actor: Actor) -> Response:
+def replayed(operation: Operation, actor: Actor, request: Request) -> Response:
     """The operation as it stands, to whoever may still see it."""
     if not Operation.objects.filter(within(actor, "operation_read"), pk=operation.pk).exists():
         raise NotFound("The operation of this Idempotency-Key is not there any more.")
+    applied = wait_as_preferred(operation, request)
     return Response(
         OperationOut(operation).data,
-        headers={"Location": f"/v1/operations/{operation.pk}", "Idempotent-Replayed": "true"},
+        headers={
+            "Location": f"/v1/operations/{operation.pk}",
+            "Idempotent-Replayed": "true",
+            **applied,
+        },
     )
 
 
-def accepted(operation: Operation) -> Response:
-    """202, where to follow it, and the operation."""
+PREFER_WAIT = re.compile(r"\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?:;.*)?", re.ASCII | re.IGNORECASE)
+PREFER = OpenApiParameter(
+    "Prefer",
+    str,
+    OpenApiParameter.HEADER,
+    description="`wait=N` (RFC 7240): answer when it has ended, within N seconds (at most 55).",
+    examples=[OpenApiExample("Wait for a minute or so", value="wait=55")],
+)
+
+
+def accepted(operation: Operation, request: Request) -> Response:
+    """202, where to follow it, and the operation; 200 when the request prefers to wait and it ended
+    meanwhile."""
+    applied = wait_as_preferred(operation, request)
+    response = as_it_stands(operation)
+    response.headers.update({"Location": f"/v1/operations/{operation.pk}", **applied})
+    return response
+
+
+def wait_as_preferred(operation: Operation, request: Request) -> dict[str, str]:
+    """Wait for the end as `Prefer` says, and the header that says so; nothing of both when no place is
+    free."""
+    seconds = preferred_wait(request)
+    if not seconds or not following.wait_for_end(operation.pk, seconds):
+        return {}
+    operation.refresh_from_db()
+    return {"Preference-Applied": f"wait={seconds}"}
+
+
+def as_it_stands(operation: Operation) -> Response:
+    """200 when it has ended, else 202 and when to ask again."""
+    if operation.is_final:
+        return Response(OperationOut(operation).data)
     return Response(
         OperationOut(operation).data,
         status=status.HTTP_202_ACCEPTED,
-        headers={"Location": f"/v1/operations/{operation.pk}", "Retry-After": "1"},
+        headers={"Retry-After": "1"},
     )
+
+
+def preferred_wait(request: Request) -> int:
+    """Seconds of `Prefer: wait=N`, at most 55; 0 without one. What cannot be read is ignored, as the
+    RFC wants it."""
+    for preference in request.META.get("HTTP_PREFER", "").split(","):
+        if match := PREFER_WAIT.fullmatch(preference):
+            return min(int(match[1]), following.MAX_WAIT_SECONDS)
+    return 0
 
 
 class WorkspaceScopedViewSet(ListModelMixin, RetrieveModelMixin, ApiViewSet):

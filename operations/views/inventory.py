@@ -27,7 +27,7 @@ from operations.serializers import (
     TaskservOut,
 )
 from operations.services.submit import submit_operation
-from operations.views.base import IDEMPOTENCY_KEY, Launch, WorkspaceScopedViewSet, launching
+from operations.views.base import IDEMPOTENCY_KEY, PREFER, Launch, WorkspaceScopedViewSet, launching
 from provisioning.serializers import StrictSerializer
 
 
@@ -92,7 +92,7 @@ def documented(
         create=extend_schema(
             summary=f"Create a {noun}",
             description="Answers 202 with the operation that does it.",
-            parameters=[IDEMPOTENCY_KEY],
+            parameters=[IDEMPOTENCY_KEY, PREFER],
             request=body,
             responses={202: OperationOut, 200: OperationOut},
             examples=[OpenApiExample(f"A {noun}", value=example, request_only=True)],
@@ -100,7 +100,7 @@ def documented(
         destroy=extend_schema(
             summary=f"Delete a {noun}",
             description="Answers 202 with the operation that does it.",
-            parameters=[IDEMPOTENCY_KEY],
+            parameters=[IDEMPOTENCY_KEY, PREFER],
             responses={202: OperationOut, 200: OperationOut},
         ),
         status=extend_schema(

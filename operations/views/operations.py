@@ -6,8 +6,6 @@ import re
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
-from django.http import HttpResponse
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
 from rest_framework.decorators import action
@@ -16,13 +14,13 @@ from rest_framework.response import Response
 
 from accounts.actor import Actor
 from accounts.permissions import require
-from operations import logs
 from operations.commands import KIND_CHOICES, Kind
 from operations.models import Operation
 from operations.serializers import OperationOut, shown
 from operations.services import lifecycle
 from operations.services.rerun import rerun_operation
-from operations.views.base import IDEMPOTENCY_KEY, Launch, WorkspaceScopedViewSet, launching
+from operations.views.base import IDEMPOTENCY_KEY, PREFER, Launch, launching
+from operations.views.following import FollowingViewSet
 from operations.workflow import INVERSE
 from provisioning.errors import Invalid
 
@@ -39,7 +37,6 @@ CHOICES = {
     "status": Operation.Status.values,
     "kind": [kind for kind, _ in KIND_CHOICES],
 }
-DEFAULT_LOG_BYTES = 256 * 1024
 UUID_PATTERN = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
 
@@ -49,13 +46,15 @@ def cancel_answer(operation: Operation) -> Response:
     return Response(OperationOut(operation).data, status=code)
 
 
-class OperationViewSet(WorkspaceScopedViewSet):
+class OperationViewSet(FollowingViewSet):
     """Every run of the CLI and every workflow, newest first."""
 
     required_permissions: ClassVar[dict[str, str]] = {
         "list": "operation_read",
         "retrieve": "operation_read",
         "log": "operation_read",
+        "log_stream": "operation_read",
+        "wait": "operation_read",
         "cancel": "operation_cancel",
         "rerun": "operation_rerun",
     }
@@ -97,7 +96,7 @@ class OperationViewSet(WorkspaceScopedViewSet):
         summary="Run an operation again",
         description="With its recorded parameters, as a new operation whose `rerun_of` is this one; of a "
         "workflow the whole of it. Also needs the permission of what it does. 409 until it has ended.",
-        parameters=[IDEMPOTENCY_KEY],
+        parameters=[IDEMPOTENCY_KEY, PREFER],
         request=None,
         responses={202: OperationOut, 200: OperationOut},
     )
@@ -109,43 +108,6 @@ class OperationViewSet(WorkspaceScopedViewSet):
             for permission in permissions_of(operation):
                 require(self.actor, permission, operation.workspace)
         return lambda: rerun_operation(operation=operation, actor=self.actor)
-
-    @extend_schema(
-        summary="What the CLI wrote",
-        description="Bytes from `offset` on. `X-Next-Offset` says where to go on, "
-        "`X-Log-Complete` whether anything can still come.",
-        parameters=[
-            OpenApiParameter("offset", int, description="First byte, default 0"),
-            OpenApiParameter("limit", int, description=f"Bytes, default {DEFAULT_LOG_BYTES}"),
-            OpenApiParameter(
-                "tail", int, description="The last so many lines instead, of 4 MiB at most"
-            ),
-            OpenApiParameter("stream", str, enum=["all", "stdout", "stderr"]),
-        ],
-        responses={(200, "text/plain"): OpenApiTypes.STR},
-    )
-    @action(detail=True, methods=["get"])
-    def log(self, request: Request, pk: str) -> HttpResponse:
-        operation = self.get_object()
-        stream = read_stream(request)
-        if "tail" in request.query_params:
-            lines = read_number(request, "tail", 0, 1, 100_000)
-            offset, data = logs.tail(operation, lines=lines, stream=stream)
-        else:
-            offset = read_number(request, "offset", 0, 0, 2**53)
-            limit = read_number(request, "limit", DEFAULT_LOG_BYTES, 1, logs.MAX_READ_BYTES)
-            data = logs.read(operation, offset=offset, limit=limit, stream=stream)
-        following = offset + len(data)
-        # The status was read before the bytes: what is final then has written its last.
-        complete = operation.is_final and following >= logs.size_of(operation, stream)
-        return HttpResponse(
-            data,
-            content_type="text/plain; charset=utf-8",
-            headers={
-                "X-Next-Offset": str(following),
-                "X-Log-Complete": "true" if complete else "false",
-            },
-        )
 
 
 def permissions_of(operation: Operation) -> list[str]:
@@ -178,17 +140,3 @@ def refuse_workflow(operation: Operation, actor: Actor) -> None:
     """Cancelling an operation that is a workflow needs the workflow's own permission, too."""
     if operation.kind == Kind.WORKFLOW and operation.workspace is not None:
         require(actor, "workflow_cancel", operation.workspace)
-
-
-def read_stream(request: Request) -> str | None:
-    value = request.query_params.get("stream", "all")
-    if value not in ("all", "stdout", "stderr"):
-        raise Invalid(f"{value!r} is none of all, stdout, stderr", field="stream")
-    return None if value == "all" else value
-
-
-def read_number(request: Request, name: str, default: int, least: int, most: int) -> int:
-    raw = request.query_params.get(name, str(default))
-    if not (raw.isascii() and raw.isdigit() and len(raw) <= 16 and least <= int(raw) <= most):
-        raise Invalid(f"{raw!r} is no number from {least} to {most}", field=name)
-    return int(raw)

@@ -15,7 +15,7 @@ from operations.commands import Kind
 from operations.models import Operation
 from operations.serializers import OperationOut, SubmitWorkflow, WorkflowOut, WorkflowStatusOut
 from operations.services import workflows
-from operations.views.base import IDEMPOTENCY_KEY, Launch, WorkspaceScopedViewSet, launching
+from operations.views.base import IDEMPOTENCY_KEY, PREFER, Launch, WorkspaceScopedViewSet, launching
 from operations.views.operations import (
     UUID_PATTERN,
     cancel_answer,
@@ -80,7 +80,7 @@ class WorkflowViewSet(WorkspaceScopedViewSet):
 
     @extend_schema(
         summary="Submit a workflow",
-        parameters=[IDEMPOTENCY_KEY],
+        parameters=[IDEMPOTENCY_KEY, PREFER],
         request=SubmitWorkflow,
         responses={202: OperationOut, 200: OperationOut},
         examples=[OpenApiExample("Two steps", value=EXAMPLE, request_only=True)],

@@ -181,10 +181,88 @@ def test_a_commit_whose_answer_was_lost_is_not_written_twice(
     assert log_of(operation) == b"once only"
 
 
-def test_a_log_that_is_full_ends_at_the_limit_and_the_cli_goes_on(
+MARK = "\n[log cut off at {} bytes: what {} says from here on is not kept]\n"
+
+
+def test_a_log_that_is_full_ends_with_a_mark_and_the_cli_goes_on(
     journal: Path, workspace: Workspace, settings: Any
 ) -> None:
     settings.LOG_MAX_BYTES = 100_000
     operation = run(workspace, "big-1-x")
     assert outcome_of(operation) == ("completed", None, 0)
-    assert len(log_of(operation)) == 100_000
+    marks = {stream: MARK.format(100_000, stream).encode() for stream in ("stdout", "stderr")}
+    whole = log_of(operation)
+    assert whole.endswith(marks["stdout"] + marks["stderr"])
+    assert 99_997 <= len(whole) - len(b"".join(marks.values())) <= 100_000
+    whole.decode()  # no character is cut
+    for stream, mark in marks.items():
+        assert log_of(operation, stream).endswith(mark)
+
+
+def test_a_log_that_fits_exactly_has_no_mark_until_more_comes(
+    journal: Path, workspace: Workspace, tmp_path: Path
+) -> None:
+    operation = claimed(workspace)
+    append(tmp_path, "stdout", b"12345")
+    log = writer(operation, tmp_path, max_bytes=5)
+    log.copy(operation.fencing_token)
+    assert (log_of(operation), log.has_news()) == (b"12345", False)
+    append(tmp_path, "stderr", b"6")
+    assert log.has_news()
+    log.copy(operation.fencing_token)
+    assert log_of(operation, "stdout") == b"12345" + MARK.format(5, "stdout").encode()
+    assert log_of(operation, "stderr") == MARK.format(5, "stderr").encode()
+
+
+def test_the_mark_is_written_once_whoever_goes_on(
+    journal: Path, workspace: Workspace, tmp_path: Path
+) -> None:
+    operation = claimed(workspace)
+    append(tmp_path, "stdout", b"x" * 5000)
+    writer(operation, tmp_path, max_bytes=4096).copy(operation.fencing_token)
+    whole = log_of(operation)
+    append(tmp_path, "stdout", b"x" * 5000)
+    successor = writer(operation, tmp_path, max_bytes=4096)
+    successor.resume()
+    assert not successor.has_news()
+    successor.copy(operation.fencing_token, is_last=True)
+    assert log_of(operation) == whole
+
+
+def test_the_files_of_a_log_that_was_cut_off_give_their_disk_back(
+    journal: Path, workspace: Workspace, tmp_path: Path
+) -> None:
+    operation = claimed(workspace)
+    append(tmp_path, "stdout", b"x" * (40 << 20))
+    log = writer(operation, tmp_path, max_bytes=4096)
+    log.copy(operation.fencing_token)
+    log.free_disk()
+    append(tmp_path, "stdout", b"the end")
+    status = (tmp_path / "stdout").stat()
+    assert status.st_size == (40 << 20) + 7
+    assert status.st_blocks * 512 <= 3 << 20
+    assert (tmp_path / "stdout").read_bytes().endswith(b"x" * (1 << 20) + b"the end")
+
+
+def test_the_beginning_of_a_character_waits_for_its_end(
+    journal: Path, workspace: Workspace, tmp_path: Path
+) -> None:
+    operation = claimed(workspace)
+    log = writer(operation, tmp_path)
+    rocket = "🚀".encode()
+    append(tmp_path, "stdout", b"go " + rocket[:3])
+    append(tmp_path, "stderr", b"warning")
+    log.copy(operation.fencing_token)
+    assert log_of(operation) == b"go warning"
+    append(tmp_path, "stdout", rocket[3:])
+    log.copy(operation.fencing_token)
+    assert log_of(operation) == b"go warning" + rocket
+
+
+def test_a_character_that_never_ends_is_kept_as_it_is(
+    journal: Path, workspace: Workspace, tmp_path: Path
+) -> None:
+    operation = claimed(workspace)
+    append(tmp_path, "stdout", b"go \xf0\x9f")
+    writer(operation, tmp_path).copy(operation.fencing_token, is_last=True)
+    assert log_of(operation) == b"go \xf0\x9f"

@@ -39,6 +39,8 @@ CONTRACT = {
     "GET /v1/operations",
     "GET /v1/operations/{id}",
     "GET /v1/operations/{id}/log",
+    "GET /v1/operations/{id}/log/stream",
+    "GET /v1/operations/{id}/wait",
     "POST /v1/operations/{id}/cancel",
     "POST /v1/auth/login",
     "POST /v1/auth/refresh",
@@ -220,12 +222,16 @@ def test_the_permission_stands_in_the_description(document: dict[str, Any]) -> N
             assert f"`{needed}`" in operation["description"]
 
 
-def test_a_launch_is_described_as_202(document: dict[str, Any]) -> None:
+def test_a_launch_is_described_as_202_or_200_for_who_prefers_to_wait(
+    document: dict[str, Any],
+) -> None:
     for name, operation in operations_of(document).items():
         if name.endswith(("/create", "/submit")) and name.startswith("POST"):
             assert "202" in operation["responses"], name
             replay = operation["responses"].get("200", operation["responses"]["202"])
             assert replay["content"] == operation["responses"]["202"]["content"], name
+            assert "200" in operation["responses"], name
+            assert "Prefer" in {parameter["name"] for parameter in operation["parameters"]}, name
 
 
 def test_its_examples_match_its_schemas(document: dict[str, Any]) -> None:

@@ -88,7 +88,7 @@ def token(admin: User, workspace: Workspace) -> str:
     suppress_health_check=list(hypothesis.HealthCheck),
 )
 def test_no_generated_request_breaks_the_server(
-    case: schemathesis.Case[Any], token: str, settings: Any
+    case: schemathesis.Case[Any], token: str, settings: Any, nothing_is_waited_for: None
 ) -> None:
     settings.CLI_PATH = "/does/not/exist"
 
