@@ -95,7 +95,8 @@ def accepted(operation: Operation, request: Request) -> Response:
     meanwhile."""
     applied = wait_as_preferred(operation, request)
     response = as_it_stands(operation)
-    response.headers.update({"Location": f"/v1/operations/{operation.pk}", **applied})
+    for name, value in {"Location": f"/v1/operations/{operation.pk}", **applied}.items():
+        response.headers[name] = value
     return response
 
 
