@@ -20,6 +20,7 @@ from django.db.models.functions import Length
 
 from operations import disk, output
 from operations.characters import begun
+from operations.masking import Mask
 from operations.models import Operation, OperationLog
 
 CHUNK_BYTES = 64 * 1024
@@ -35,6 +36,7 @@ class LogWriter:
     operation_id: uuid.UUID
     directory: Path
     max_bytes: int
+    mask: Mask = field(default_factory=Mask)
     positions: dict[str, int] = field(default_factory=dict)
     total: int = 0
     is_cut_off: bool = False
@@ -114,8 +116,11 @@ class LogWriter:
                 continue
             with (self.directory / stream).open("rb") as file:
                 file.seek(positions[stream])
-                while data := file.read(CHUNK_BYTES):
+                while found := file.read(CHUNK_BYTES):
                     is_end = not file.peek(1)
+                    data = self.mask.cover(found)
+                    if not (is_end and is_last):
+                        data = data[: len(data) - self.mask.begun(found)]
                     room = max(self.max_bytes - offset, 0)
                     if is_cut_off := len(data) > room:
                         data = data[:room]
@@ -127,6 +132,8 @@ class LogWriter:
                     offset += len(data)
                     if is_cut_off or is_end:
                         break
+                    if len(data) < len(found):  # perhaps the beginning of a secret
+                        file.seek(positions[stream])
             if is_cut_off:
                 yield from self._marks(offset, positions)
                 return

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from operations import cli, machine, output
 from operations.logs import LogWriter
+from operations.masking import Mask, secrets_of
 from operations.models import Operation
 from operations.runner import files, launch
 from operations.runner.stopping import Stopping
@@ -36,7 +37,8 @@ class Child:
         self.operation = operation
         self.token = operation.fencing_token
         self.directory = files.directory_of(operation.pk)
-        self.log = LogWriter(operation.pk, self.directory, settings.LOG_MAX_BYTES)
+        self.mask = Mask(secrets_of(operation.params.get("settings"), settings.CLI_ENVIRONMENT))
+        self.log = LogWriter(operation.pk, self.directory, settings.LOG_MAX_BYTES, self.mask)
         self.popen: launch.Process | None = None
         self.launched: files.Launch | None = None
         self.pidfd: int | None = None
@@ -180,7 +182,8 @@ class Child:
         if self.stopping:
             return self._ending_of_stopped(code)
         report = output.read_report(
-            read_end(self.directory / "stdout"), read_end(self.directory / "stderr")
+            self.mask.cover(read_end(self.directory / "stdout")),
+            self.mask.cover(read_end(self.directory / "stderr")),
         )
         if code != 0:
             error = report.error or f"The CLI ended with exit code {code} and said nothing."

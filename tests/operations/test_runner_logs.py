@@ -11,6 +11,7 @@ from django.db import DatabaseError
 from accounts.models import Workspace
 from operations import logs, runner
 from operations.logs import LogWriter
+from operations.masking import Mask
 from operations.models import Operation, OperationLog, Runner
 from operations.runner.turn import register
 from operations.services import lifecycle
@@ -179,6 +180,56 @@ def test_a_commit_whose_answer_was_lost_is_not_written_twice(
     append(tmp_path, "stdout", b"only")
     log.copy(operation.fencing_token)
     assert log_of(operation) == b"once only"
+
+
+@pytest.mark.parametrize("step", [1, 2, 7, 1000])
+def test_a_secret_is_covered_however_it_was_written(
+    step: int, journal: Path, workspace: Workspace, tmp_path: Path
+) -> None:
+    operation = claimed(workspace)
+    secret = "s3cret-größe"
+    text = f"begin {secret} {secret}{secret} s3cret s3c {secret}\nend s3cret".encode()
+    log = LogWriter(operation.pk, tmp_path, 1 << 30, Mask([secret, "s3cret-"]))
+    for at in range(0, len(text), step):
+        append(tmp_path, "stdout", text[at : at + step])
+        log.copy(operation.fencing_token)
+        log.resume()  # as if it were another runner's each time
+    log.copy(operation.fencing_token, is_last=True)
+    stars = "*" * len(secret.encode())
+    assert log_of(operation).decode() == text.decode().replace(secret, stars)
+
+
+def test_a_secret_across_two_pieces_is_covered(
+    journal: Path, workspace: Workspace, tmp_path: Path
+) -> None:
+    operation = claimed(workspace)
+    before, after = b"x" * (64 * 1024 - 3), b"y" * 70_000
+    append(tmp_path, "stdout", before + b"hunter22" + after)
+    log = LogWriter(operation.pk, tmp_path, 1 << 30, Mask(["hunter22"]))
+    log.copy(operation.fencing_token)
+    assert log_of(operation) == before + b"*" * 8 + after
+
+
+def test_what_an_operation_was_given_as_a_secret_is_in_no_log_result_or_sentence(
+    journal: Path, workspace: Workspace, settings: Any
+) -> None:
+    settings.CLI_ENVIRONMENT = {**settings.CLI_ENVIRONMENT, "CLOUD_API_TOKEN": "tok-0815-abc"}
+    params = {
+        "name": "tell-x",
+        "settings": {"db": {"password": 'pass"word-1'}, "keyboard": "german", "size": "large"},
+    }
+    operation = make_operation(workspace, kind="taskserv_create", params=params)
+    environment = run(workspace, "env-x")
+    runner.run_turn()
+    operation.refresh_from_db()
+    assert operation.status == "completed"
+    told = log_of(operation).decode() + str(operation.result)
+    assert "word-1" not in told
+    assert "german" in told
+    assert "large" in told
+    told = log_of(environment).decode() + str(environment.result)
+    assert "CLOUD_API_TOKEN" in told
+    assert "tok-0815-abc" not in told
 
 
 MARK = "\n[log cut off at {} bytes: what {} says from here on is not kept]\n"
