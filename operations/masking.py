@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 # Shorter ones would cover ordinary words, longer ones are no words that somebody prints.
@@ -66,18 +66,19 @@ class Mask:
         """How many bytes at the end may be the beginning of a secret that goes on."""
         if not self._secrets:
             return 0
-        longest = min(len(self._secrets[0]) - 1, len(data))
-        end = data[len(data) - longest :]
         # Where a secret is seen whole, one that begins within it is not waited for.
         seen = [
             match.span()
             for match in self._pattern.finditer(data, max(len(data) - 2 * MAX_BYTES, 0))
         ]
-        for count in range(longest, 0, -1):
-            at = len(data) - count
-            part = end[longest - count :]
-            if any(
-                len(secret) > count and secret.startswith(part) for secret in self._secrets
-            ) and not any(first < at < last for first, last in seen):
-                return count
-        return 0
+        return max(_overlap(data, secret, seen) for secret in self._secrets)
+
+
+def _overlap(data: bytes, secret: bytes, seen: Sequence[tuple[int, int]]) -> int:
+    """How many bytes at the end of the data are the beginning of the secret, but not all of it."""
+    at = max(len(data) - len(secret) + 1, 0)
+    while (at := data.find(secret[:1], at)) >= 0:
+        if secret.startswith(data[at:]) and not any(first < at < last for first, last in seen):
+            return len(data) - at
+        at += 1
+    return 0

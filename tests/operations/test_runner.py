@@ -205,10 +205,10 @@ def test_the_parameters_come_by_stdin_as_one_document(journal: Path, workspace: 
 def test_settings_come_by_stdin_and_a_private_file_but_never_as_an_argument(
     journal: Path, workspace: Workspace
 ) -> None:
-    operation = run_taskserv(workspace, "tell-1", settings={"password": SECRET})
+    operation = run_taskserv(workspace, "tell-1", settings={"greeting": SECRET})
     told = operation.result
     assert told is not None
-    assert told["content"] == told["stdin"]["params"]["settings"] == {"password": SECRET}
+    assert told["content"] == told["stdin"]["params"]["settings"] == {"greeting": SECRET}
     assert told["mode"] == "0o100600"
     assert SECRET not in told["cmdline"]
     assert SECRET not in told["launcher"]
