@@ -16,7 +16,8 @@ MIN_BYTES = 4
 MAX_BYTES = 4096
 
 SECRET_NAME = re.compile(
-    r"pass(word|wd|phrase)?($|[^a-z])|pwd|secret|token|credential|(^|[^a-z]|api|private|access)key($|[^a-z])",
+    r"passw(or)?d|passphrase|pwd|secret|token|credential|api_?key"
+    r"|(^|[^a-z]|private|access)(key|pass)($|[^a-z])",
     re.IGNORECASE,
 )
 

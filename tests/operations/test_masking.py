@@ -9,8 +9,22 @@ from operations.masking import Mask, secrets_of
 
 @pytest.mark.parametrize(
     "name",
-    ["password", "db_password", "PASSWD", "secret", "clientSecret", "api_key", "apikey", "key"]
-    + ["SSH_PRIVATE_KEY", "token", "GITHUB_TOKEN", "credentials", "passphrase"],
+    [
+        "password",
+        "db_password",
+        "PASSWD",
+        "secret",
+        "clientSecret",
+        "api_key",
+        "apikey",
+        "key",
+        "SSH_PRIVATE_KEY",
+        "token",
+        "GITHUB_TOKEN",
+        "credentials",
+        "passphrase",
+        "db_pass",
+    ],
 )
 def test_what_stands_below_such_a_name_is_a_secret(name: str) -> None:
     assert secrets_of({"a": [{name: {"x": ["hunter22"]}}]}, {}) == {"hunter22"}
