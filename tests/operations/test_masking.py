@@ -12,18 +12,18 @@ from operations.masking import Mask, secrets_of
     [
         "password",
         "db_password",
+        "db_pass",
         "PASSWD",
+        "passphrase",
         "secret",
         "clientSecret",
+        "key",
         "api_key",
         "apikey",
-        "key",
         "SSH_PRIVATE_KEY",
         "token",
         "GITHUB_TOKEN",
         "credentials",
-        "passphrase",
-        "db_pass",
     ],
 )
 def test_what_stands_below_such_a_name_is_a_secret(name: str) -> None:
