@@ -6,8 +6,9 @@ MiniJinja, the engine that Datacenter Manager uses.
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -139,7 +140,8 @@ class CompiledConfig:
         self._templates = used_templates(config)
         self._environment = new_environment()
         for key, source in self._templates.items():
-            self._environment.add_template(key, source)
+            with panics_as_errors():
+                self._environment.add_template(key, source)
 
     @property
     def wants_hook(self) -> bool:
@@ -162,7 +164,8 @@ class CompiledConfig:
 
     def _render_field(self, key: str, context: Wire) -> str:
         try:
-            text = str(self._environment.render_template(key, **context))
+            with panics_as_errors():
+                text = str(self._environment.render_template(key, **context))
         except TemplateError as error:
             raise RenderFailed(f"{key}: the template failed: {plain(error)}.") from None
         if CONTROL.search(text):
@@ -183,6 +186,18 @@ class CompiledConfig:
         return {**answer, HOOK: hook}
 
 
+@contextlib.contextmanager
+def panics_as_errors() -> Iterator[None]:
+    """A panic in the engine, as of a text that is repeated beyond all bounds, comes as an exception that is
+    no Exception and would tear down whoever does not expect it."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ == "PanicException":
+            raise TemplateError("the engine gave up: a number in it is far too large") from None
+        raise
+
+
 def new_environment() -> Environment:
     environment = Environment()
     environment.fuel = FUEL
@@ -197,6 +212,9 @@ def plain(error: TemplateError) -> str:
 
 # --- What templates may say --------------------------------------------------------------------
 
+EXPRESSION = re.compile(r"\{[{%](.*?)[%}]\}", re.DOTALL)
+# Nobody needs one, and repeating or padding a text so often would end the process for want of memory.
+LONG_NUMBER = re.compile(r"\d{7}")
 GLOBALS = frozenset({"range", "dict", "debug", "namespace", "lipsum", "cycler", "joiner"})
 KNOWN_INFO: Mapping[str, frozenset[str] | None] = {
     "product": frozenset({"fullname", "product", "enable_btrfs"}),
@@ -211,10 +229,13 @@ def template_problem(source: str, names: frozenset[str]) -> str | None:
 
     `names` are the config's own counters and variables.
     """
+    if any(LONG_NUMBER.search(part) for part in EXPRESSION.findall(source)):
+        return f"the template {source!r} holds a number of more than six digits"
     environment = new_environment()
     try:
-        environment.add_template("template", source)
-        used = environment.undeclared_variables_in_template("template", nested=True)
+        with panics_as_errors():
+            environment.add_template("template", source)
+            used = environment.undeclared_variables_in_template("template", nested=True)
     except TemplateError as error:
         return f"the template {source!r} does not compile: {plain(error)}"
     for path in sorted(used):

@@ -159,7 +159,8 @@ def _keep_password(config: PreparedConfig, document: ConfigDocument, secrets: Se
         config.root_password_sealed = keys.sealed(secrets.root_password)
     elif secrets.root_password_hashed or not config.root_password_sealed:
         raise Invalid(
-            "needs root-password: a hash cannot be turned back", field="keep-root-password"
+            "needs root-password: a hash cannot be turned back (give it, or leave this out)",
+            field="keep-root-password",
         )
 
 

@@ -7,8 +7,8 @@ before the commit that holds his row.
 
 On PostgreSQL the same helps: requests with one token wait for its row, each through the commit of the one
 before; and a batch sends its statements together. There it holds one token only, and takes its configs in the
-order of their keys, so that the batches of two processes hardly ever wait for each other in a circle. If they
-do, the database ends one of them, and its acts run one by one.
+order of their keys, so that two batches hardly ever wait for each other in a circle. If they do, the database
+ends one of them, and its acts run one by one.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ class _Waiting(Generic[Result]):
         self.is_done = True
 
     def outcome(self) -> Result:
+        assert self.is_done, "nobody is answered before his act has been committed"
         if self.error is not None:
             raise self.error
         return self.result  # type: ignore[return-value]
@@ -76,9 +77,9 @@ class _Group:
 
     def _lead(self) -> None:
         with self._lock:
-            batch, self._waiting = _batch_of(self._waiting)
+            batch, self._waiting = self._waiting, []
         try:
-            _commit(batch)
+            _commit(sorted(batch, key=lambda one: one.config))
         finally:
             with self._lock:
                 following = self._waiting[0] if self._waiting else None
@@ -88,29 +89,29 @@ class _Group:
                     waiting.woken.set()
 
 
-_group = _Group()
+_groups: dict[int, _Group] = {}
+_groups_lock = threading.Lock()
 
 
-def _batch_of(waiting: list[_Waiting[Any]]) -> tuple[list[_Waiting[Any]], list[_Waiting[Any]]]:
-    """Those who go together, in the order of what they lock, and those who wait for the next."""
-    if connection.vendor == "sqlite":
-        return waiting, []
-    token = waiting[0].token
-    together = [one for one in waiting if one.token == token]
-    others = [one for one in waiting if one.token != token]
-    return sorted(together, key=lambda one: one.config), others
+def _group_of(token: int) -> _Group:
+    """All of SQLite's writers wait for each other anyway; on PostgreSQL those with another token do not,
+    and a token whose row somebody holds keeps nobody else waiting."""
+    key = 0 if connection.vendor == "sqlite" else token
+    with _groups_lock:
+        return _groups.setdefault(key, _Group())
 
 
 def commit_together(act: Act[Result], use: Use | None = None, config: int = 0) -> Result:
     """Use the token and run the act in a transaction, maybe with others. What it raises undoes what it
     did, and it may run again then. `config` is the key of the one whose counters it takes."""
-    return _group.run(_Waiting(act, use, config))
+    mine = _Waiting(act, use, config)
+    return _group_of(mine.token).run(mine)
 
 
 def _commit(batch: list[_Waiting[Any]]) -> None:
     """All in one transaction; if one fails, it is undone, and each runs in its own."""
     if len(batch) > 1:
-        with contextlib.suppress(Exception):  # whose it was shows when each runs alone
+        with contextlib.suppress(BaseException):  # whose it was shows when each runs alone
             for waiting, result in zip(batch, _run(batch), strict=True):
                 waiting.result, waiting.is_done = result, True
             return

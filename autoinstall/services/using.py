@@ -35,9 +35,10 @@ class Use:
 TOKENS, CATALOGUE = AnswerToken._meta.db_table, Catalogue._meta.db_table
 _USE = Statement(
     f"UPDATE {TOKENS} SET uses = uses + %s, last_used_at = %s, last_used_from = %s "  # noqa: S608
-    "WHERE id = %s AND generation = %s AND (max_uses IS NULL OR uses + %s <= max_uses) "
-    f"RETURNING (SELECT generation FROM {CATALOGUE})"
+    "WHERE id = %s AND generation = %s AND (max_uses IS NULL OR uses + %s <= max_uses)"
 )
+# A statement of its own: on PostgreSQL one that waited for the row would still see the catalogue of before.
+_GENERATION = Statement(f"SELECT generation FROM {CATALOGUE}")  # noqa: S608
 
 
 def use(uses: Sequence[Use]) -> Steps[None]:
@@ -45,11 +46,14 @@ def use(uses: Sequence[Use]) -> Steps[None]:
     there are not so many uses left."""
     last = uses[-1]
     token, count = last.token, sum(one.count for one in uses)
-    row = (
-        yield _USE(count, instant(last.at), last.source, token.pk, token.generation, max(count, 1))
-    ).fetchone()
-    if row is None:
+    used = yield _USE(
+        count, instant(last.at), last.source, token.pk, token.generation, max(count, 1)
+    )
+    if used.rowcount == 0:
         is_same = AnswerToken.objects.filter(pk=token.pk, generation=token.generation).exists()
         raise Exhausted if is_same else Stale
-    if any(row[0] != one.generation or one.token.generation != token.generation for one in uses):
+    generation = (yield _GENERATION()).fetchone()[0]
+    if any(
+        generation != one.generation or one.token.generation != token.generation for one in uses
+    ):
         raise Stale

@@ -1,0 +1,163 @@
+"""Requests that are committed together: nobody is answered for another, whatever happens to one."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.db import connection, connections, transaction
+
+from autoinstall.models import AnswerToken, Attempt
+from autoinstall.services import configs, together
+from autoinstall.services.together import commit_together
+from provisioning.errors import Invalid
+from provisioning.statements import Steps
+from tests.autoinstall.attempts import newest, one_attempt, sentence_of
+from tests.autoinstall.factories import ACTOR, ask, make_config, make_token, system_info
+from tests.processes import wait_until
+
+Token = tuple[AnswerToken, str]
+apart = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+
+
+class Panic(BaseException):
+    """As a panic of the template engine comes: no Exception."""
+
+
+def in_thread(act: Callable[[], Any]) -> Any:
+    try:
+        return act()
+    except BaseException as error:
+        return error
+    finally:
+        connections.close_all()
+
+
+def act_of(result: object) -> Callable[[], Steps[object]]:
+    def act() -> Steps[object]:
+        if isinstance(result, BaseException):
+            raise result
+        yield from ()
+        return result
+
+    return act
+
+
+@apart
+@pytest.mark.parametrize("error", [Panic(), ValueError("x")])
+def test_what_one_act_raises_is_its_own(error: BaseException) -> None:
+    go, is_leading = threading.Event(), threading.Event()
+
+    def first() -> Steps[object]:
+        is_leading.set()
+        go.wait(30)
+        yield from ()
+        return "first"
+
+    acts: list[Any] = [act_of(number) for number in range(4)]
+    acts.insert(2, act_of(error))
+    with ThreadPoolExecutor(6) as pool:
+        leader = pool.submit(in_thread, functools.partial(commit_together, first))
+        assert is_leading.wait(30)
+        others = [pool.submit(in_thread, functools.partial(commit_together, act)) for act in acts]
+        wait_until(lambda: len(together._group_of(0)._waiting) == 5, "all of them wait")
+        go.set()
+        results = [one.result(30) for one in (leader, *others)]
+
+    assert results == ["first", 0, 1, error, 2, 3]
+
+
+PANICS = '{{ "xx" * (n * 999999 * 999999 * 9) }}.example.com'
+
+
+def test_a_template_on_which_the_engine_panics_is_a_failed_answer(token: Token) -> None:
+    make_config(authorized_tokens=["rack-7"], fqdn=PANICS, template_counters={"n": 999_999})
+
+    with one_attempt("answer.failed", outcome="render-failed", counters={}):
+        sentence = sentence_of(ask(token[1]), 400)
+
+    assert "the engine gave up" in sentence
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        '{{ "xx" * 9223372036854775807 }}.example.com',
+        "{{ 1|batch(9223372036854775807) }}",
+        '{{ "%999999999999999d"|format(1) }}',
+        '{% set x = "a" * 10000000 %}a.b',
+    ],
+)
+def test_a_template_with_an_absurd_number_is_not_saved(template: str, token: Token) -> None:
+    with pytest.raises(Invalid, match="more than six digits"):
+        make_config(authorized_tokens=["rack-7"], fqdn=template)
+
+
+def test_long_numbers_outside_of_expressions_are_fine(token: Token) -> None:
+    make_config(authorized_tokens=["rack-7"], fqdn="pve-20261122.{{ product.product }}.example.com")
+
+    assert b"pve-20261122.pve.example.com" in ask(token[1]).content
+
+
+postgresql = pytest.mark.skipif(
+    "connection.vendor != 'postgresql'", reason="SQLite lets one writer in at a time"
+)
+
+
+def hold_row(token: AnswerToken, seconds: threading.Event, is_held: threading.Event) -> None:
+    with transaction.atomic():
+        AnswerToken.objects.select_for_update().get(pk=token.pk)
+        is_held.set()
+        seconds.wait(30)
+
+
+def is_waiting_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        return int(cursor.fetchone()[0]) > 0
+
+
+@apart
+@postgresql
+def test_who_waited_for_the_tokens_row_is_answered_by_the_catalogue_of_now() -> None:
+    token, credential = make_token("rack-7")
+    config = make_config(id="rack", authorized_tokens=["rack-7"]).config
+    assert ask(credential).status_code == 200
+    let_go, is_held = threading.Event(), threading.Event()
+    with ThreadPoolExecutor(2) as pool:
+        holder = pool.submit(in_thread, lambda: hold_row(token, let_go, is_held))
+        assert is_held.wait(30)
+        asking = pool.submit(in_thread, lambda: ask(credential))
+        wait_until(is_waiting_for_a_lock, "the request waits")
+        configs.delete_config(name=config.name, actor=ACTOR)
+        let_go.set()
+        holder.result(30)
+        answer = asking.result(30)
+
+    assert "No prepared config matches" in sentence_of(answer, 400)
+    assert newest().outcome == "no-match"
+
+
+@apart
+@postgresql
+def test_a_token_whose_row_is_held_keeps_no_other_token_waiting() -> None:
+    token, credential = make_token("rack-7")
+    _, other = make_token("rack-8")
+    make_config(authorized_tokens=["rack-7", "rack-8"])
+    let_go, is_held = threading.Event(), threading.Event()
+    with ThreadPoolExecutor(2) as pool:
+        holder = pool.submit(in_thread, lambda: hold_row(token, let_go, is_held))
+        assert is_held.wait(30)
+        asking = pool.submit(in_thread, lambda: ask(credential))
+        wait_until(is_waiting_for_a_lock, "the request waits")
+
+        assert ask(other, system_info("SN-2")).status_code == 200
+        assert not asking.done()
+        let_go.set()
+        holder.result(30)
+        assert asking.result(30).status_code == 200
+    assert Attempt.objects.count() == 2
