@@ -288,6 +288,13 @@ def test_pytest_arguments_run_only_pytest_in_a_state_directory_of_its_own(clone:
     assert not Path(state).exists()
 
 
+def test_the_long_form_of_the_fault_tests_runs_their_directory(clone: Clone) -> None:
+    clone.pretend_prepared()
+    result = clone.run("test", "--faults", "-x")
+    assert result.stdout == "python -m pytest tests/faults --faults -x\n"
+    assert result.returncode == 7
+
+
 def test_check_runs_every_step_and_shows_what_failed(clone: Clone) -> None:
     clone.pretend_prepared()
     program(clone.bin / "python", '[ "$2" != mypy ] || { echo "x.py:1: wrong"; exit 1; }')

@@ -9,8 +9,11 @@
     escape-*   starts a child in a session of its own that ignores TERM, then sleeps
     detach-*   starts a child in a session of its own that says goodbye to the journal on TERM
     stdin-*    prints what it was given on stdin  kill-*     kills its own launcher (its parent)
-    hold-*     waits for the file $FAKE_CLI_JOURNAL.go, then ok
+    hold-*     waits for the file $FAKE_CLI_JOURNAL.go (or .go-NAME), then ok
+    late-N-*   waits as hold does, then exit N
     paced-N-*  like lines, but slowly, and waits as hold does in the middle
+    slow-N-*   like lines, but slowly
+    parent-*   starts a child that holds, and ends as the child does
     big-N-*    N MiB on stdout, half of that on stderr, with characters of up to four bytes
     tell-*     tells its command line, its launcher's, its stdin and its settings file
     deep-*     a result nested 900 levels deep    null-*     a result with U+0000, bytes that are no text
@@ -57,8 +60,20 @@ def number(name: str) -> float:
 
 
 def hold() -> None:
-    while not os.path.exists(os.environ["FAKE_CLI_JOURNAL"] + ".go"):
+    go = os.environ["FAKE_CLI_JOURNAL"] + ".go"
+    while not os.path.exists(go) and not os.path.exists(f"{go}-{sys.argv[3]}"):
         time.sleep(0.005)
+
+
+def code_of_holding_child() -> int:
+    """As a shell would say it: 128 and the number of the signal that ended it."""
+    child = os.fork()
+    if child == 0:
+        journal("child")
+        hold()
+        os._exit(0)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return code if code >= 0 else 128 - code
 
 
 def read(path: str) -> str:
@@ -89,16 +104,16 @@ def earlier_runs(name: str) -> int:
     return sum(line.split()[0] == "start" and line.split()[4] == name for line in lines)
 
 
-def write_lines(name: str, *, pause: float = 0.0) -> None:
+def write_lines(name: str, *, pause: float = 0.0, holds: bool = False) -> None:
     count = int(number(name))
     for index in range(count):
         print(f"out {index} é", flush=bool(pause) or index % 100 == 0)
         print(f"err {index}", file=sys.stderr)
         if pause:
             time.sleep(pause)
-            if index == count // 2:
-                journal("middle")
-                hold()
+        if holds and index == count // 2:
+            journal("middle")
+            hold()
 
 
 def main() -> int:
@@ -124,6 +139,9 @@ def main() -> int:
     elif word == "hold":
         hold()
         code = ok(name)
+    elif word == "late":
+        hold()
+        code = int(number(name))
     elif word == "polite":
         signal.signal(signal.SIGTERM, lambda *_: (print("goodbye", flush=True), sys.exit(7)))
         print("hello", flush=True)
@@ -150,8 +168,13 @@ def main() -> int:
         write_lines(name)
         code = ok(name)
     elif word == "paced":
-        write_lines(name, pause=0.002)
+        write_lines(name, pause=0.002, holds=True)
         code = ok(name)
+    elif word == "slow":
+        write_lines(name, pause=0.005)
+        code = ok(name)
+    elif word == "parent":
+        code = code_of_holding_child()
     elif word == "big":
         line = "größe 長さ 🚀 ".encode() * 40 + b"\n"
         wanted = int(number(name)) * 1024 * 1024
