@@ -189,31 +189,31 @@ def _apply(workflow: Operation, definition: Definition, decision: Decision) -> b
 
 
 def _undo(workflow: Operation, step: Step, run: Run) -> None:
-    """Submit the inverse; one that no command line can be made of is recorded as failed, because an
-    exception here would keep the step that ended from ever being recorded."""
+    """Submit the inverse; one that no command line can be made of fails at once, because an exception
+    here would keep the step that ended from ever being recorded."""
     done = Operation.objects.get(pk=run.operation)
     params = undo_params(step.kind, step.params, done.result)
     fields: dict[str, Any] = {"is_rollback": True, "is_ready": True}
     try:
         check_params(INVERSE[step.kind], workflow.workspace_name, params)
     except Invalid as error:
-        now = timezone.now()
-        Operation.objects.create(
+        operation = Operation.objects.create(
             kind=INVERSE[step.kind],
             workspace=workflow.workspace,
             workspace_name=workflow.workspace_name,
             params=params,
+            requested_by=workflow.requested_by,
             requested_by_name=workflow.requested_by_name,
             request_id=workflow.request_id,
             timeout_seconds=0,
             workflow=workflow,
             step_id=step.id,
-            status=Status.FAILED,
-            reason=Reason.SPAWN_FAILED,
-            error=f"It cannot be undone: {error.message}",
-            finished_at=now,
             **fields,
         )
+        record_submitted(operation, _actor_of(workflow))
+        sentence = f"It cannot be undone: {error.message}"
+        ending = Ending(Status.FAILED, Reason.SPAWN_FAILED, error=sentence)
+        end(Operation.objects.filter(pk=operation.pk, status=Status.PENDING), operation, ending)
         return
     _submit_step(
         workflow,

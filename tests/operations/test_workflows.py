@@ -13,7 +13,7 @@ from rest_framework.test import APIClient
 from accounts.actor import Actor
 from accounts.models import AuditEvent, User, Workspace
 from operations import runner
-from operations.models import Operation, Server
+from operations.models import Operation, OperationTally, Server
 from operations.services.workflows import submit_workflow
 from tests.operations.harness import events_of, release, turning, wait_for_status
 from tests.processes import is_alive, most_at_once, processes_of, read_journal, wait_until
@@ -136,6 +136,17 @@ def test_a_rollback_deletes_what_was_created_in_reverse_order(
     assert started(journal) == ["ok-a", "ok-b", "fail-1-c", "ok-b", "ok-a"]
     assert workflow.status == "failed"
     assert not Server.objects.exists()
+
+
+def test_what_cannot_be_undone_has_an_end_like_any_other(client: APIClient) -> None:
+    nameless = {"id": "a", "kind": "server_create", "params": {"provider": "p", "plan": "q"}}
+    workflow = run(client, nameless, server("fail-1-b", "a", on_failure="rollback"))
+    undo = workflow.steps.get(is_rollback=True)
+    assert (undo.kind, undo.status, undo.reason) == ("server_delete", "failed", "spawn_failed")
+    assert (undo.error or "").startswith("It cannot be undone: ")
+    assert events_of(undo) == ["submitted", "failed"]
+    assert OperationTally.objects.get(kind="server_delete", status="failed").count == 1
+    assert workflow.status == "failed"
 
 
 def test_a_failed_step_is_tried_again_after_its_delays(client: APIClient, journal: Path) -> None:
