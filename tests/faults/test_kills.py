@@ -29,6 +29,7 @@ from tests.faults.harness import (
 )
 from tests.processes import processes_of, starts_of, wait_until
 
+LONG = "the long form, by ./run test --faults"
 VICTIMS = (RUNNER, CLUSTER, SUPERVISOR)
 
 Check = Callable[[], None]
@@ -157,25 +158,28 @@ def test_an_operation_gets_over_a_kill(
     target: FaultServer, victim: str, state: State, is_long: bool
 ) -> None:
     if not is_long:
-        pytest.skip("the long form, by ./run test --faults")
+        pytest.skip(LONG)
     kill_at(target, victim, state)
 
 
-def test_a_runner_killed_about_the_launch_starts_the_cli_once(
-    target: FaultServer, seed: int, is_long: bool
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_a_kill_about_the_launch_starts_the_cli_once(
+    target: FaultServer, victim: str, seed: int, is_long: bool
 ) -> None:
     """The moment cannot be held, so it is met by chance: a few milliseconds after the directory."""
+    if victim != RUNNER and not is_long:
+        pytest.skip(LONG)
     chance = random.Random(seed)  # noqa: S311 - no secret
-    for number in range(100 if is_long else 2):
+    for number in range(20 if is_long else 2):
         target.start_turn()
-        turn = target.turn()
-        name = f"slow-20-launch-{number}"
+        victims = target.victims(victim)
+        name = f"slow-20-launch-{victim}-{number}"
         with target.standing_still():
             operation = target.create_server(name)
         directory = target.directory_of(operation["id"])
         wait_until(directory.exists, "it is claimed", RECOVERY_SECONDS, pause=0)
         time.sleep(chance.uniform(0, 0.006))
-        kill({turn})
+        kill(victims)
         target.assert_outcome(operation["id"], COMPLETED)
         target.assert_log(operation["id"], name)
 
