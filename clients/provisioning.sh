@@ -111,15 +111,19 @@ header() {
 # escaped TEXT: TEXT between the quotes of JSON or of a curl configuration.
 escaped() { printf '%s' "$1" | sed 's/[\\"]/\\&/g'; }
 
-# secret VALUE FILE: the value, else the content of the file, if there is one.
+# secret VALUE FILE: the value, else the content of the file, if one is named.
 secret() {
-    if [ -n "$1" ] || [ -z "$2" ]; then printf '%s' "$1"; else cat <"$2"; fi
+    if [ -n "$1" ] || [ -z "$2" ]; then
+        printf '%s' "$1"
+    else
+        cat "$2" 2>/dev/null || die 64 "The file $2 cannot be read."
+    fi
 }
 
 settings() {
     url=${PROVISIONING_URL-} user=${PROVISIONING_USER-}
-    token=$(secret "${PROVISIONING_TOKEN-}" "${PROVISIONING_TOKEN_FILE-}") || exit 64
-    password=$(secret "${PROVISIONING_PASSWORD-}" "${PROVISIONING_PASSWORD_FILE-}") || exit 64
+    token=$(secret "${PROVISIONING_TOKEN-}" "${PROVISIONING_TOKEN_FILE-}") || exit
+    password=$(secret "${PROVISIONING_PASSWORD-}" "${PROVISIONING_PASSWORD_FILE-}") || exit
     unset PROVISIONING_TOKEN PROVISIONING_PASSWORD # whatever is started from here does not see them
     url=${url%/}
     retry_seconds=${PROVISIONING_RETRY_SECONDS:-120} poll_seconds=${PROVISIONING_POLL_SECONDS:-1}
@@ -254,7 +258,7 @@ try_later() {
         [ "$transport" != 0 ] || [ -z "$(field message)" ] || trouble="$trouble: $(field message)"
         [ -z "$is_in_doubt" ] || [ -n "$operation" ] ||
             say "Whether the request was carried out is not known; sent again with --key $launching it launches nothing twice."
-        die 69 "The server at $url $trouble"
+        die 69 "The server at $url ${trouble%.}."
     fi
     [ -n "$has_told" ] || say "The server at $url $trouble; trying again for $left s."
     has_told=yes
@@ -268,9 +272,10 @@ refused() {
     sentence="$1: ${sentence:-the answer was $http}"
     case $http in
     401 | 403) die 77 "$sentence" ;;
+    404) ended=yes ;;
     5??) die 69 "$sentence" ;;
-    *) die 65 "$sentence" ;;
     esac
+    die 65 "$sentence"
 }
 
 # log_in: put a new token in the place of the old one.
@@ -381,7 +386,7 @@ follow() {
     done
 }
 
-# follow_steps: show the log of each step of a workflow when it has ended.
+# follow_steps: show the log of each step of a workflow when it has ended, in the order of their ends.
 follow_steps() {
     while :; do
         cancel_if_stopped
@@ -393,9 +398,10 @@ follow_steps() {
             END {
                 for (i = 0; i < count; i++)
                     if (v[i, "status"] ~ /^(completed|failed|cancelled)$/)
-                        print v[i, "operation"], v[i, "status"], v[i, "started_at"] == "" ? "-" : "log", v[i, "step"]
-            }' "$work/workflow" >"$work/steps"
-        while read -r id state has_log step <&3; do
+                        print v[i, "finished_at"], v[i, "operation"], v[i, "status"],
+                            v[i, "started_at"] == "" ? "-" : "log", v[i, "step"]
+            }' "$work/workflow" | sort >"$work/steps"
+        while read -r _ id state has_log step <&3; do
             case $shown in *" $id "*) continue ;; esac
             shown="$shown$id "
             say "Step $step: $state, operation $id"
@@ -435,9 +441,9 @@ finish() {
 read_body() {
     case $1 in
     -) cat ;;
-    @*) cat <"${1#@}" ;;
+    @*) cat "${1#@}" 2>/dev/null ;;
     *) printf '%s' "$1" ;;
-    esac >"$work/request" || die 64 "The body cannot be read."
+    esac >"$work/request" || die 64 "The body cannot be read from ${1#@}."
 }
 
 wrong() { die 64 "$1 \`provisioning.sh help\` tells what there is."; }

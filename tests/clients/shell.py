@@ -45,8 +45,8 @@ class Client:
             "PROVISIONING_RETRY_SECONDS": "60",
         }
 
-    def start(self, *arguments: str, shell: str = "dash", **environment: str) -> Run:
-        command = [*SHELLS[shell], str(PROGRAM), *arguments]
+    def start(self, *arguments: str, shell: str = "sh", **environment: str) -> Run:
+        command = [*SHELLS.get(shell, [shell]), str(PROGRAM), *arguments]
         return Run(command, {**self.environment, **environment}, self.root)
 
     def run(self, *arguments: str, stdin: bytes = b"", **more: str) -> Ended:
@@ -113,7 +113,7 @@ class Door:
             def do_GET(self) -> None:
                 door.answer(self)
 
-            do_POST = do_DELETE = do_GET
+            do_POST = do_DELETE = do_GET  # noqa: N815 - names of http.server
 
             def log_message(self, *_: Any) -> None:
                 pass

@@ -51,11 +51,11 @@ def test_how_an_operation_failed_can_be_told_by_the_exit_code(
 
 
 def test_an_operation_that_ran_out_of_its_time_exits_124(
-    own_server: LiveServer, tmp_path: Path, shell: str
+    own_server: LiveServer, tmp_path: Path
 ) -> None:
     own_server.environment["PROVISIONING_PROVISIONING__TIMEOUT_SECONDS"] = "1"
     own_server.start()
-    ended = Client(own_server, tmp_path).create("polite-x", shell=shell)
+    ended = Client(own_server, tmp_path).create("polite-x")
     assert (ended.code, ended.out) == (124, b"hello\ngoodbye\n")
     assert last_operation(own_server)["reason"] == "timed_out"
 
