@@ -152,30 +152,55 @@ random() { od -An -N16 -tx1 /dev/urandom | tr -d ' \n'; }
 
 # --- Signals -------------------------------------------------------------------------------------
 
-# Started in the background, a program gets no Ctrl-C, and a signal is felt while we wait for it.
+# A signal often goes to every process of a job. So the work is done where signals are ignored, by
+# curl and awk as well; the shell that was started only notes them in files, and waits.
+
+# shellcheck disable=SC2317 # called by the traps, as cleanup is
+note() {
+    was_interrupted=yes
+    case $1 in
+    INT) [ ! -e "$work/stop" ] || : >"$work/leave" ;;
+    HUP) : >"$work/hang-up" ;;
+    esac
+    : >"$work/stop"
+}
+
+# await PID: its exit code, whatever is noted meanwhile.
 await() {
+    code=''
     while :; do
+        was_interrupted=''
         wait "$1"
-        code=$?
-        kill -0 "$1" 2>/dev/null || return "$code"
+        last=$?
+        [ -z "$code" ] || [ "$last" -ne 127 ] || return "$code" # it had ended, the time before
+        code=$last
+        [ -n "$was_interrupted" ] || return "$code"
     done
 }
 
-pause() {
-    sleep "$1" &
-    wait $!
-    kill $! 2>/dev/null
+# obey: do what was noted.
+obey() {
+    kill -0 $$ 2>/dev/null || exit 129 # the shell that waits for us was killed
+    [ ! -e "$work/hang-up" ] || die 129 "Hung up."
+    [ ! -e "$work/leave" ] || die 130 "Not waited for."
+    [ ! -e "$work/stop" ] || stopping=yes
 }
 
-# shellcheck disable=SC2317 # called by the traps, as cleanup is
-stop() {
-    [ "$stopping$1" != INTINT ] || die 130 "Not waited for."
-    [ -n "$stopping" ] || stopping=$1
+# pause SECONDS: no longer than that, and less when the first signal comes.
+pause() {
+    pause_left=$1 was_stopping=$stopping
+    while [ "${pause_left%.*}" -gt 1 ] 2>/dev/null; do
+        sleep 1
+        obey
+        [ "$stopping" = "$was_stopping" ] || return 0
+        pause_left=$((${pause_left%.*} - 1))
+    done
+    sleep "$pause_left"
+    obey
 }
 
 # shellcheck disable=SC2317
 cleanup() {
-    trap '' INT TERM HUP
     [ -n "$work" ] || return
     if [ -n "$has_session" ]; then
         max_seconds=5
@@ -204,8 +229,7 @@ send() {
     curl -q --silent --show-error --connect-timeout 10 --speed-time 60 --speed-limit 1 \
         ${max_seconds:+--max-time "$max_seconds"} --config "$work/config" --output "$work/body" \
         --dump-header "$work/head" --write-out '%{http_code}' \
-        </dev/null >"$work/http" 2>"$work/error" &
-    await $!
+        </dev/null >"$work/http" 2>"$work/error"
     transport=$?
     rm -f "$work/config"
     http=$(cat "$work/http")
@@ -217,6 +241,7 @@ call() {
     deadline=$(($(date +%s) + retry_seconds)) delay=1 has_told='' is_fresh=''
     while :; do
         send "$@"
+        obey
         wish=''
         case $transport:$http in
         0:401)
@@ -292,6 +317,7 @@ log_in() {
 
 # launch METHOD PATH [FILE]: the operation that this request makes, or made when it was sent before.
 launch() {
+    obey
     [ -z "$stopping" ] || die 130 "Nothing was launched."
     launching=${key:-$(key_of "$@")}
     call "$@"
@@ -435,6 +461,37 @@ finish() {
     esac
 }
 
+# print, cancel, detach: in the place of following it.
+print() {
+    ended=yes
+    cat "$work/body"
+    echo
+    exit 0
+}
+
+cancel() {
+    is_cancelled=yes
+    call POST "/v1/operations/$operation/cancel"
+    case $http in
+    200 | 202) ;;
+    *) ended=yes && refused "Cancel refused" ;;
+    esac
+    while look && ! is_final; do
+        [ -z "$stopping" ] || die 130 "Not waited for."
+        pause "$poll_seconds"
+    done
+    ended=yes
+    say "Operation $operation: $status"
+    exit 0
+}
+
+detach() {
+    cancel_if_stopped
+    ended=yes
+    echo "$operation"
+    exit 0
+}
+
 # --- Commands ------------------------------------------------------------------------------------
 
 # read_body BODY: into $work/request, the same for every try.
@@ -477,44 +534,33 @@ case $1:$2:${3-} in
 *:delete:*[!A-Za-z0-9-]* | *:delete: | [rfc]*:*[!A-Za-z0-9-]*: | show:*[!A-Za-z0-9-]*:) wrong "The id is none." ;;
 esac
 
-trap cleanup EXIT
-settings
-trap 'stop INT' INT
-trap 'stop TERM' TERM
-trap 'die 129 "Hung up."' HUP
-[ -n "$token" ] || log_in
+# carry_out COMMAND...: all of it, deaf to signals.
+carry_out() {
+    trap '' INT TERM HUP
+    trap cleanup EXIT
+    [ -n "$token" ] || log_in
+    case $1:$2 in
+    rerun:*) launch POST "/v1/operations/$2/rerun" ;;
+    follow:* | cancel:* | show:*) operation=$2 && look ;;
+    *:delete) launch DELETE "/v1/$1/$3" ;;
+    *) launch POST "/v1/$1/$2" "$work/request" ;;
+    esac
+    case $1:$detach in
+    show:*) print ;;
+    cancel:*) cancel ;;
+    *:yes) detach ;;
+    esac
+    follow
+    finish
+}
 
-case $1:$2 in
-rerun:*) launch POST "/v1/operations/$2/rerun" ;;
-follow:* | cancel:* | show:*)
-    operation=$2
-    look
-    ;;
-*:delete) launch DELETE "/v1/$1/$3" ;;
-*)
-    read_body "$3"
-    launch POST "/v1/$1/$2" "$work/request"
-    ;;
-esac
-if [ "$1" = show ]; then
-    ended=yes
-    cat "$work/body" && echo && exit 0
-elif [ "$1" = cancel ]; then
-    is_cancelled=yes
-    call POST "/v1/operations/$operation/cancel"
-    case $http in 200 | 202) ;; *) ended=yes && refused "Cancel refused" ;; esac
-    while look && ! is_final; do
-        [ -z "$stopping" ] || die 130 "Not waited for."
-        pause "$poll_seconds"
-    done
-    ended=yes
-    say "Operation $operation: $status"
-    exit 0
-elif [ -n "$detach" ]; then
-    cancel_if_stopped
-    ended=yes
-    echo "$operation"
-    exit 0
-fi
-follow
-finish
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+settings
+case $2 in create | submit) read_body "${3-}" ;; esac
+trap 'note INT' INT
+trap 'note TERM' TERM
+trap 'note HUP' HUP
+(carry_out "$@") &
+await $!
+exit

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.clients.shell import SHELLS, Client, Door
-from tests.live.conftest import own_server, server
+from tests.live.conftest import bundled, own_server, server
 from tests.live.harness import LiveServer
 
-__all__ = ["own_server", "server"]
+__all__ = ["bundled", "own_server", "server"]
 
 
 @pytest.fixture(params=sorted(SHELLS))

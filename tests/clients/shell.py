@@ -47,14 +47,25 @@ class Client:
 
     def start(self, *arguments: str, shell: str = "sh", **environment: str) -> Run:
         command = [*SHELLS.get(shell, [shell]), str(PROGRAM), *arguments]
-        return Run(command, {**self.environment, **environment}, self.root)
+        whole = {**self.environment, **environment}
+        if shell == "busybox":
+            whole["PATH"] = f"{self.applets()}:{whole['PATH']}"
+        return Run(command, whole, self.root)
+
+    def applets(self) -> Path:
+        """Every tool as busybox has it: the machine is like Alpine then."""
+        directory = self.root / "applets"
+        if not directory.exists():
+            directory.mkdir()
+            subprocess.run(["busybox", "--install", "-s", str(directory)], check=True)
+        return directory
 
     def run(self, *arguments: str, stdin: bytes = b"", **more: str) -> Ended:
         return self.start(*arguments, **more).end(stdin)
 
     def create(self, hostname: str, *options: str, **more: str) -> Ended:
         """A `servers create` of this host, to its end."""
-        return self.run(*options, "servers", "create", body_of(hostname), **more)
+        return self.start(*options, "servers", "create", body_of(hostname), **more).end()
 
 
 class Run:

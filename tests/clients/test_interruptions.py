@@ -11,7 +11,7 @@ import pytest
 
 from tests.clients.shell import PROGRAM, SHELLS, Client, Door, Run, body_of, last_operation, log_of
 from tests.live.harness import PASSWORD, LiveServer
-from tests.processes import processes_of, read_journal, starts_of, wait_until
+from tests.processes import processes_of, processes_with, read_journal, starts_of, wait_until
 
 
 def start_and_wait(client: Client, hostname: str, **more: str) -> tuple[Run, str]:
@@ -126,6 +126,9 @@ def test_a_killed_client_is_resumed_by_id_with_the_whole_log(client: Client) -> 
     started, operation = start_and_wait(client, "sleep-2-killed")
     started.process.kill()
     started.end()
+    own = f"TMPDIR={client.temporary}"
+    wait_until(lambda: not processes_with(own), "nothing of the client is left")
+    assert list(client.temporary.iterdir()) == []
     ended = client.run("follow", operation)
     assert ended.code == 0
     assert ended.out == log_of(client.server, operation, "stdout")
