@@ -384,8 +384,9 @@ cancel_if_stopped() {
 # copy ID STREAM OFFSET: write what the stream holds from there on; sets `offset` and `complete`. An
 # answer that breaks off is asked for again: nothing of it was written.
 copy() {
-    offset=$3 got=$chunk
-    while [ "$got" -ge "$chunk" ]; do
+    offset=$3 got=$chunk complete=''
+    # A page that cuts no character may be a little shorter than asked for.
+    while [ "$complete" != true ] && [ "$got" -gt $((chunk / 2)) ]; do
         cancel_if_stopped
         call GET "/v1/operations/$1/log?stream=$2&offset=$offset&limit=$chunk"
         [ "$http" = 200 ] || refused "The log of operation $1"
@@ -505,7 +506,7 @@ read_body() {
 
 wrong() { die 64 "$1 \`provisioning.sh help\` tells what there is."; }
 
-chunk=1048576
+chunk=1000000
 operation='' ended='' max_seconds='' stopping='' is_cancelled='' is_in_doubt='' launching='' has_session='' work=''
 key='' outputs='' json='' detach=''
 

@@ -6,7 +6,7 @@ import json
 import signal
 from typing import Any
 
-from tests.clients.shell import Client, last_operation
+from tests.clients.shell import Client, last_operation, log_of
 from tests.processes import read_journal, wait_until
 
 
@@ -29,6 +29,13 @@ def test_a_workflow_shows_the_log_of_each_step_in_the_order_of_their_ends(
     assert words == [b"working on ok-first", b"working on ok-second"]
     assert ended.err.index("Step first: completed") < ended.err.index("Step second: completed")
     assert "completed" in ended.err.splitlines()[-1]
+
+
+def test_the_log_of_a_step_is_shown_whole_however_long_it_is(client: Client) -> None:
+    ended = client.run("workflows", "submit", workflow_of(step("big", "big-3-step")))
+    assert ended.code == 0, ended.err
+    assert ended.out == log_of(client.server, last_operation(client.server)["id"], "stdout")
+    assert len(ended.out) == 3 * 1024 * 1024
 
 
 def test_a_workflow_that_failed_exits_1_and_names_the_step(client: Client, shell: str) -> None:
