@@ -100,7 +100,7 @@ def _parent_of(pid: int, operation_id: str) -> int:
 def test_operations_run_once_whoever_is_killed(
     target: FaultServer, seed: int, is_long: bool
 ) -> None:
-    count = 1000 if is_long else 60
+    count = 1000 if is_long else 40
     killer = Killer(target, seed, pause=2.0 if is_long else 0.6, times=inf if is_long else 8)
     killer.start()
     try:

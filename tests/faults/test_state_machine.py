@@ -362,7 +362,7 @@ def test_no_interleaving_breaks_the_state_machine(settings: Any, is_long: bool) 
     run_state_machine_as_test(
         Machine,
         settings=hypothesis_settings(
-            max_examples=300 if is_long else 12,
+            max_examples=300 if is_long else 8,
             stateful_step_count=50 if is_long else 30,
             deadline=None,
             suppress_health_check=list(HealthCheck),
