@@ -5,7 +5,9 @@ from __future__ import annotations
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils.html import format_html
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from accounts.actor import actor_of
@@ -18,6 +20,7 @@ from operations.views.operations import refuse_workflow
 from provisioning.errors import ProductError
 
 SHOWN_LOG_LINES = 200
+SHOWN_OPERATIONS = 10
 
 
 @admin.register(Operation)
@@ -113,4 +116,39 @@ class ClusterAdmin(ItemAdmin):
 @admin.register(Runner)
 class RunnerAdmin(ConsoleAdmin):
     permissions = {"view": "system_admin"}
-    list_display = ("role", "host_name", "pid", "started_at", "heartbeat_at", "is_alive")
+    list_display = (
+        "role",
+        "host_name",
+        "pid",
+        "started_at",
+        "heartbeat_at",
+        "heartbeat_age",
+        "operations_running",
+        "is_alive",
+    )
+    list_filter = ("role", "host_name")
+
+    @admin.display(boolean=True, description="alive")
+    def is_alive(self, runner: Runner) -> bool:
+        return runner.is_alive
+
+    @admin.display(description="last sign of life", ordering="heartbeat_at")
+    def heartbeat_age(self, runner: Runner) -> str:
+        seconds = max((timezone.now() - runner.heartbeat_at).total_seconds(), 0.0)
+        return f"{seconds:.0f} s ago"
+
+    @admin.display(description="runs")
+    def operations_running(self, runner: Runner) -> SafeString:
+        """What it watches itself; a worker what its turns watch, which is all that runs at its host."""
+        mine = (
+            lifecycle.running().filter(host_id=runner.host_id)
+            if runner.role == Runner.Role.WORKER
+            else lifecycle.running().filter(runner=runner.pk)
+        )
+        shown = list(mine.order_by("id")[:SHOWN_OPERATIONS])
+        links = format_html_join(
+            ", ",
+            '<a href="{}">{}</a>',
+            ((reverse("admin:operations_operation_change", args=[op.pk]), str(op)) for op in shown),
+        )
+        return format_html("{}{}", links, ", ..." if len(shown) == SHOWN_OPERATIONS else "")

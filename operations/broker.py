@@ -24,7 +24,7 @@ from django_q.signing import SignedPackage
 from operations import machine, runner, wake
 from operations.models import Runner
 from operations.runner.signals import stop_wanted
-from operations.services import lifecycle
+from operations.services import drain, lifecycle
 
 log = logging.getLogger("provisioning.worker")
 
@@ -125,7 +125,8 @@ def has_work() -> bool:
     if lifecycle.running().filter(host_id=machine.host_id()).exclude(runner__in=_live()).exists():
         return True
     return (
-        lifecycle.claimable().exists()
+        drain.find() is None
+        and lifecycle.claimable().exists()
         and lifecycle.running().count() < settings.MAX_CONCURRENT_OPERATIONS
     )
 

@@ -17,4 +17,6 @@ class Event(StrEnum):
     WORKSPACE_LOCKED = "workspace.locked"
     WORKSPACE_UNLOCKED = "workspace.unlocked"
     WORKSPACE_UNLOCK_FORCED = "workspace.unlock-forced"
+    SYSTEM_DRAINED = "system.drained"
+    SYSTEM_RESUMED = "system.resumed"
     INVENTORY_SYNCED = "inventory.synced"

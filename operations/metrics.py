@@ -14,7 +14,8 @@ from prometheus_client.core import (
 )
 
 from operations.models import Operation, OperationTally, Runner
-from operations.services import lifecycle
+from operations.services import drain, lifecycle
+from operations.services.workers import worker_states
 
 
 class OperationsCollector:
@@ -32,6 +33,31 @@ class OperationsCollector:
         )
         workers.add_metric([], alive.count())
         yield workers
+        yield from self.each_worker()
+        drained = GaugeMetricFamily(
+            "provisioning_drained", "1 while no new operations are taken and started"
+        )
+        drained.add_metric([], 1.0 if drain.find() else 0.0)
+        yield drained
+
+    def each_worker(self) -> Iterable[Metric]:
+        labels = ("host", "pid")
+        age = GaugeMetricFamily(
+            "provisioning_worker_heartbeat_seconds",
+            "Age of each worker's last sign of life",
+            labels=labels,
+        )
+        running = GaugeMetricFamily(
+            "provisioning_worker_operations_running",
+            "Operations that run at each worker's host",
+            labels=labels,
+        )
+        for state in worker_states():
+            values = (state.worker.host_name, str(state.worker.pid))
+            age.add_metric(values, state.heartbeat_seconds)
+            running.add_metric(values, state.running)
+        yield age
+        yield running
 
     def ended(self, tallies: list[OperationTally]) -> Metric:
         family = CounterMetricFamily(

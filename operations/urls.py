@@ -10,6 +10,7 @@ from rest_framework.routers import DynamicRoute, Route, SimpleRouter
 from operations.views.inventory import ClusterViewSet, ServerViewSet, TaskservViewSet
 from operations.views.locks import WorkspaceLockViewSet
 from operations.views.operations import OperationViewSet
+from operations.views.system import DrainViewSet
 from operations.views.workflows import WorkflowViewSet
 
 
@@ -39,8 +40,10 @@ router.register("workflows", WorkflowViewSet, basename="workflow")
 router.register("operations", OperationViewSet, basename="operation")
 
 lock = WorkspaceLockViewSet.as_view({"get": "retrieve", "put": "update", "delete": "destroy"})
+drain = DrainViewSet.as_view({"get": "retrieve", "put": "update", "delete": "destroy"})
 
 urlpatterns = [
     *router.urls,
     path("workspaces/<int:pk>/lock", lock, name="workspace-lock"),
+    path("system/drain", drain, name="system-drain"),
 ]

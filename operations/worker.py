@@ -26,7 +26,7 @@ from operations import broker, machine, runner, wake
 from operations.models import Runner
 from operations.runner import signals
 from operations.runner.turn import register, remove_dead_runners
-from operations.services import lifecycle
+from operations.services import drain, lifecycle
 
 log = logging.getLogger("provisioning.worker")
 
@@ -158,11 +158,11 @@ def schedule_sync() -> None:
 def is_stuck() -> bool:
     """Whether work that could run here has waited far too long without a turn."""
     oldest = lifecycle.claimable().first()
+    if oldest is None:
+        return False
+    since = max(oldest.eligible_at, oldest.created_at, drain.resumed_at() or oldest.created_at)
     return (
-        oldest is not None
-        and timezone.now() - max(oldest.eligible_at, oldest.created_at) > STUCK_AFTER
-        and broker.has_work()
-        and not runner.is_running_here()
+        timezone.now() - since > STUCK_AFTER and broker.has_work() and not runner.is_running_here()
     )
 
 

@@ -34,7 +34,7 @@ def handle(error: Exception, context: dict[str, Any]) -> Response:
         product_error = errors.Unauthorized("The access token has been revoked: log in again.")
     if product_error.status in (401, 403):
         record_refusal(request, product_error)
-    if product_error.status >= 500:
+    if product_error.status >= 500 and not isinstance(error, errors.ProductError):
         log.error("request failed", exc_info=error, extra={"path": request.path})
     request_id = getattr(request, "request_id", "")
     response = Response(

@@ -19,6 +19,8 @@ from rest_framework.views import APIView
 from accounts.permissions import PUBLIC
 from operations import cli
 from operations.models import Runner
+from operations.services import drain
+from operations.services.workers import worker_states
 from provisioning import __version__
 
 MIN_FREE_BYTES = 100 * 1024 * 1024
@@ -29,11 +31,21 @@ class HealthOut(serializers.Serializer[Any]):
     version = serializers.CharField()
 
 
+class WorkerOut(serializers.Serializer[Any]):
+    started_at = serializers.DateTimeField()
+    heartbeat_seconds = serializers.FloatField(help_text="Age of its last sign of life.")
+    operations_running = serializers.IntegerField()
+
+
 class ReadyOut(serializers.Serializer[Any]):
     status = serializers.ChoiceField(choices=["ready", "unavailable"])
     checks = serializers.DictField(
         child=serializers.CharField(), help_text="`ok`, or a sentence that says what is wrong."
     )
+    is_drained = serializers.BooleanField(
+        help_text="New operations are refused and queued ones wait; everything else is answered."
+    )
+    workers = WorkerOut(many=True)
 
 
 class PublicView(APIView):
@@ -53,16 +65,39 @@ class LiveView(PublicView):
 
 
 class ReadyView(PublicView):
-    """200 when work would be done, 503 with the reasons when not."""
+    """200 when work would be done (or is held back by a drain), 503 with the reasons when not."""
 
     @extend_schema(summary="Readiness", responses={200: ReadyOut, 503: ReadyOut}, auth=[])
     def get(self, request: Request) -> Response:
         checks = {name: check() or "ok" for name, check in CHECKS.items()}
         is_ready = set(checks.values()) == {"ok"}
         return Response(
-            {"status": "ready" if is_ready else "unavailable", "checks": checks},
+            {
+                "status": "ready" if is_ready else "unavailable",
+                "checks": checks,
+                **details(),
+            },
             status=200 if is_ready else 503,
         )
+
+
+def details() -> dict[str, Any]:
+    """What is no reason to turn traffic away. A drained server still answers people and installers.
+    Nobody has logged in here: hosts, pids and the drain's reason stay out of it."""
+    try:
+        return {
+            "is_drained": drain.find() is not None,
+            "workers": [
+                {
+                    "started_at": state.worker.started_at,
+                    "heartbeat_seconds": round(state.heartbeat_seconds, 1),
+                    "operations_running": state.running,
+                }
+                for state in worker_states()
+            ],
+        }
+    except DatabaseError:
+        return {"is_drained": False, "workers": []}
 
 
 def database_problem() -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operations.models.drain import Drain
 from operations.models.idempotency import IdempotencyKey
 from operations.models.inventory import Cluster, InventoryItem, Server, Taskserv
 from operations.models.lock import WorkspaceLock
@@ -10,6 +11,7 @@ from operations.models.runner import Runner
 
 __all__ = [
     "Cluster",
+    "Drain",
     "IdempotencyKey",
     "InventoryItem",
     "Operation",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
@@ -15,16 +15,12 @@ from operations import wake
 from operations.commands import Kind
 from operations.events import Event
 from operations.models import Operation, Runner
-from operations.services import locking, workflows
+from operations.services import drain, locking, workflows
 from operations.services.ending import Ending, ask_to_cancel, end, record
 from provisioning.errors import Conflict
 
 Status = Operation.Status
 Reason = Operation.Reason
-
-# Any number, the same in every process: the lock that makes claims on PostgreSQL one at a time, so
-# that the limit of running operations is never passed. On SQLite every write transaction is alone.
-CLAIM_LOCK = 7_201_883
 
 
 # --- Claim -------------------------------------------------------------------------------------
@@ -55,9 +51,9 @@ def claim_operations(*, runner: Runner, only: Operation | None = None) -> list[O
     `only` claims this one or nothing. The limit counts every host of the database.
     """
     with transaction.atomic():
-        if connection.vendor == "postgresql":
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CLAIM_LOCK])
+        drain.take_claim_lock()
+        if drain.find():
+            return []
         room = settings.MAX_CONCURRENT_OPERATIONS - running().count()
         if room <= 0:
             return []

@@ -17,7 +17,7 @@ from operations.commands import BadValue, Kind
 from operations.events import Event
 from operations.locks import lock_of
 from operations.models import Operation
-from operations.services import locking
+from operations.services import drain, locking
 from provisioning.errors import Invalid
 
 
@@ -34,7 +34,7 @@ def submit_operation(
     """Accept one run of the CLI. `more` are further fields, as of a workflow's step.
 
     Raises Invalid naming the parameter when no command line can be made of it, and Conflict where the
-    workspace takes no such work now.
+    workspace takes no such work now, and Unavailable while the system is drained.
     """
     check_params(kind, workspace.name, params, check_mode=check_mode)
     lock = lock_of(kind, params, check_mode=check_mode)
@@ -53,6 +53,7 @@ def submit_operation(
     )
     with transaction.atomic():
         if operation.workflow_id is None:  # a step came in with its workflow
+            drain.refuse_new()
             locking.admit(workspace=workspace, actor=actor, locks=[lock], check_mode=check_mode)
         operation.save(force_insert=True)
         inventory.note_operation(operation)

@@ -21,7 +21,7 @@ from operations.commands import Kind
 from operations.events import Event
 from operations.locks import lock_of
 from operations.models import Operation
-from operations.services import locking
+from operations.services import drain, locking
 from operations.services.ending import Ending, ask_to_cancel, end
 from operations.services.submit import check_params, record_submitted, submit_operation
 from operations.workflow import (
@@ -57,7 +57,8 @@ def submit_workflow(
 ) -> Operation:
     """Accept a whole graph at once: its row, one waiting operation per step, the first steps ready.
 
-    Raises Invalid naming the step, and Conflict where the workspace takes no such work now.
+    Raises Invalid naming the step, Conflict where the workspace takes no such work now, and
+    Unavailable while the system is drained.
     """
     check_mode = bool(body.get("check_mode"))
     try:
@@ -71,6 +72,7 @@ def submit_workflow(
             raise Invalid(error.message, field=f"steps[{index}].params") from None
     locks = {lock_of(step.kind, step.params, check_mode=check_mode) for step in definition.steps}
     with transaction.atomic():
+        drain.refuse_new()
         locking.admit(workspace=workspace, actor=actor, locks=locks, check_mode=check_mode)
         workflow = Operation.objects.create(
             kind=Kind.WORKFLOW,

@@ -52,6 +52,14 @@ def test_ready_is_200_while_everything_works(client: APIClient, db: None, fake_c
     assert answer.json() == {
         "status": "ready",
         "checks": {"database": "ok", "worker": "ok", "cli": "ok", "disk": "ok"},
+        "is_drained": False,
+        "workers": [
+            {
+                "started_at": answer.json()["workers"][0]["started_at"],
+                "heartbeat_seconds": answer.json()["workers"][0]["heartbeat_seconds"],
+                "operations_running": 0,
+            }
+        ],
     }
 
 
