@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
+
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -14,9 +18,12 @@ from accounts.actor import actor_of
 from accounts.console import ConsoleAdmin
 from accounts.permissions import require
 from operations import logs
+from operations.commands import Kind
 from operations.models import Cluster, Operation, Runner, Server, Taskserv
 from operations.services import lifecycle
+from operations.services.drawing import draw_workflow
 from operations.views.operations import refuse_workflow
+from operations.views.workflows import svg
 from provisioning.errors import ProductError
 
 SHOWN_LOG_LINES = 200
@@ -58,12 +65,37 @@ class OperationAdmin(ConsoleAdmin):
         "timeout_seconds",
         "workflow",
         "step_id",
+        "graph",
         "last_lines",
     )
     actions = ("cancel",)
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
         return self._may(request, "cancel")
+
+    @admin.display(description="Steps")
+    def graph(self, operation: Operation) -> SafeString | str:
+        """The picture of a workflow; it opens by itself at full size."""
+        if operation.kind != Kind.WORKFLOW:
+            return "-"
+        return format_html(
+            '<a href="{0}"><img src="{0}" alt="The steps of the workflow and their status"></a>',
+            reverse("admin:operations_operation_graph", args=[operation.pk]),
+        )
+
+    def get_urls(self) -> list[URLPattern]:
+        graph = path(
+            "<uuid:pk>/graph.svg",
+            self.admin_site.admin_view(self.graph_view),
+            name="operations_operation_graph",
+        )
+        return [graph, *super().get_urls()]
+
+    def graph_view(self, request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        rows = self.get_queryset(request).filter(kind=Kind.WORKFLOW)
+        return svg(draw_workflow(get_object_or_404(rows, pk=pk)))
 
     @admin.display(description=f"Last {SHOWN_LOG_LINES} lines of the log")
     def last_lines(self, operation: Operation) -> SafeString:

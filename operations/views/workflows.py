@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, ClassVar
 
+from django.http import HttpResponse
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -15,6 +17,7 @@ from operations.commands import Kind
 from operations.models import Operation
 from operations.serializers import OperationOut, SubmitWorkflow, WorkflowOut, WorkflowStatusOut
 from operations.services import workflows
+from operations.services.drawing import draw_workflow
 from operations.views.base import IDEMPOTENCY_KEY, PREFER, Launch, WorkspaceScopedViewSet, launching
 from operations.views.operations import (
     UUID_PATTERN,
@@ -52,6 +55,7 @@ class WorkflowViewSet(WorkspaceScopedViewSet):
         "list": "workflow_read",
         "retrieve": "workflow_read",
         "status": "workflow_read",
+        "graph": "workflow_read",
         "submit": "workflow_submit",
         "cancel": "workflow_cancel",
     }
@@ -103,6 +107,15 @@ class WorkflowViewSet(WorkspaceScopedViewSet):
         return Response(WorkflowStatusOut(workflow).data)
 
     @extend_schema(
+        summary="A picture of a workflow",
+        description="Steps from left to right by what they depend on, with their status, as SVG.",
+        responses={(200, "image/svg+xml"): OpenApiTypes.STR},
+    )
+    @action(detail=True, methods=["get"], url_path="graph.svg")
+    def graph(self, request: Request, pk: str) -> HttpResponse:
+        return svg(draw_workflow(self.get_object()))
+
+    @extend_schema(
         summary="Stop a workflow",
         description="Waiting steps end at once, running ones are stopped.",
         request=None,
@@ -111,6 +124,18 @@ class WorkflowViewSet(WorkspaceScopedViewSet):
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:
         return cancel_answer(workflows.cancel(self.get_object().pk, self.actor))
+
+
+def svg(picture: str) -> HttpResponse:
+    """A picture that styles itself and can do nothing else, also when it is opened by itself."""
+    return HttpResponse(
+        picture,
+        content_type="image/svg+xml; charset=utf-8",
+        headers={
+            "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+            "Cache-Control": "no-store",
+        },
+    )
 
 
 def progress_of(workflow: Operation) -> dict[str, Any]:

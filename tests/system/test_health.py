@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 from rest_framework.test import APIClient
 
 from accounts.models import User, Workspace
-from operations.models import OperationTally, Runner
+from operations.models import Operation, OperationTally, Runner
 from provisioning import __version__, health, views
 from tests.answers import nothing_changes
 from tests.factories import make_operation
@@ -241,3 +242,28 @@ def test_a_log_is_text_for_whoever_asks_for_text(
 
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+
+
+def test_each_worker_is_told_with_its_age_and_what_runs_at_its_host(
+    viewer: User, admin: User, workspace: Workspace, api: Api, client: Client
+) -> None:
+    silent = timezone.now() - timedelta(minutes=10)
+    worker = make_worker()
+    make_worker(heartbeat_at=silent, started_at=silent)
+    operation = make_operation(workspace)
+    Operation.objects.filter(pk=operation.pk).update(
+        status="running", started_at=silent, host_id=worker.host_id, runner=uuid.uuid4()
+    )
+
+    samples = scrape(api(viewer))
+    ages = [value for _, value in samples["provisioning_worker_heartbeat_seconds"]]
+    running = samples["provisioning_worker_operations_running"]
+    told = client.get("/health/ready").json()["workers"]
+    client.force_login(admin)
+    page = client.get("/admin/operations/runner/").content.decode()
+
+    assert [age > 500 for age in ages] == [True, False]
+    assert running == [({"host": "here", "pid": "1"}, 0.0), ({"host": "here", "pid": "1"}, 1.0)]
+    assert [row["operations_running"] for row in told] == [0, 1]
+    assert not {"host", "pid"} & set(told[0])
+    assert f"/admin/operations/operation/{operation.pk}/change/" in page

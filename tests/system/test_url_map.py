@@ -97,6 +97,7 @@ EXPECTED: dict[tuple[str, str], tuple[str, str | frozenset[str]]] = {
     ("POST", "/v1/workflows/submit"): ("submit", OPERATORS),
     ("GET", "/v1/workflows/{id}"): ("retrieve", READERS),
     ("GET", "/v1/workflows/{id}/status"): ("status", READERS),
+    ("GET", "/v1/workflows/{id}/graph.svg"): ("graph", READERS),
     ("POST", "/v1/workflows/{id}/cancel"): ("cancel", OPERATORS),
     ("GET", "/v1/operations"): ("list", READERS),
     ("GET", "/v1/operations/{id}"): ("retrieve", READERS),
