@@ -41,7 +41,7 @@ class OperationsCollector:
         yield drained
 
     def each_worker(self) -> Iterable[Metric]:
-        labels = ("host", "pid")
+        labels = ("host", "host_id", "pid")  # host names and pids of containers are often alike
         age = GaugeMetricFamily(
             "provisioning_worker_heartbeat_seconds",
             "Age of each worker's last sign of life",
@@ -53,7 +53,7 @@ class OperationsCollector:
             labels=labels,
         )
         for state in worker_states():
-            values = (state.worker.host_name, str(state.worker.pid))
+            values = (state.worker.host_name, state.worker.host_id, str(state.worker.pid))
             age.add_metric(values, state.heartbeat_seconds)
             running.add_metric(values, state.running)
         yield age
