@@ -81,7 +81,7 @@ class Worker:
         if self.row is None:
             self.row = register(Runner.Role.WORKER)
             remove_dead_runners(self.row)
-            schedule_sync()
+            schedule_tasks()
         self.row.heartbeat_at = timezone.now()
         self.row.save()
         if not self.cluster.sentinel.is_alive():
@@ -138,18 +138,31 @@ class Worker:
             close_old_connections()
 
 
-def schedule_sync() -> None:
-    """The periodic look at the CLI's lists, as a schedule of django-q2; none at 0 minutes."""
-    name = "sync inventory"
-    if not settings.SYNC_MINUTES:
+PRUNE_MINUTES = 60
+
+
+def schedule_tasks() -> None:
+    """What django-q2 does from time to time: the look at the CLI's lists, and forgetting what is not kept."""
+    keeps_all = not (
+        settings.RETENTION_DAYS or settings.RETENTION_OPERATIONS or settings.RETENTION_LOG_BYTES
+    )
+    schedule("sync inventory", "operations.tasks.sync_inventory", settings.SYNC_MINUTES)
+    schedule(
+        "prune operations", "operations.tasks.prune_operations", 0 if keeps_all else PRUNE_MINUTES
+    )
+
+
+def schedule(name: str, function: str, minutes: int) -> None:
+    """Every so many minutes; never at 0."""
+    if not minutes:
         Schedule.objects.filter(name=name).delete()
         return
     Schedule.objects.update_or_create(
         name=name,
         defaults={
-            "func": "operations.tasks.sync_inventory",
+            "func": function,
             "schedule_type": Schedule.MINUTES,
-            "minutes": settings.SYNC_MINUTES,
+            "minutes": minutes,
             "repeats": -1,
         },
     )

@@ -35,6 +35,7 @@ from provisioning.sections import (
     LogLevel,
     ProvisioningSection,
     QueueSection,
+    RetentionSection,
     Section,
     ServerSection,
 )
@@ -86,6 +87,7 @@ class Config(BaseSettings):
     server: ServerSection = Field(default_factory=ServerSection)
     auth: AuthSection = Field(default_factory=AuthSection)
     provisioning: ProvisioningSection = Field(default_factory=ProvisioningSection)
+    retention: RetentionSection = Field(default_factory=RetentionSection)
     logging: LoggingSection = Field(default_factory=LoggingSection)
     database: DatabaseSection = Field(default_factory=DatabaseSection)
     queue: QueueSection = Field(default_factory=QueueSection)
@@ -119,7 +121,16 @@ class Config(BaseSettings):
         return self
 
 
-SECTIONS = ("server", "auth", "provisioning", "logging", "database", "queue", "auto_install")
+SECTIONS = (
+    "server",
+    "auth",
+    "provisioning",
+    "retention",
+    "logging",
+    "database",
+    "queue",
+    "auto_install",
+)
 
 
 @dataclass(frozen=True)

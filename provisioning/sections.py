@@ -129,6 +129,14 @@ class ProvisioningSection(Section):
     _split = field_validator("pass_environment", mode="before")(split_list)
 
 
+class RetentionSection(Section):
+    """What the worker keeps by itself; 0 keeps everything."""
+
+    operations_days: int = Field(0, ge=0, le=36_500)
+    operations: int = Field(0, ge=0)
+    log_bytes: int = Field(0, ge=0)
+
+
 class LoggingSection(Section):
     level: LogLevel = "info"
     json_format: bool = False

@@ -246,6 +246,9 @@ HELD_REQUESTS = (  # of each process
     else CONFIG.server.held_requests
 )
 STREAM_SECONDS = CONFIG.server.stream_seconds
+RETENTION_DAYS = CONFIG.retention.operations_days
+RETENTION_OPERATIONS = CONFIG.retention.operations
+RETENTION_LOG_BYTES = CONFIG.retention.log_bytes
 SYNC_MINUTES = CONFIG.provisioning.sync_minutes
 LOG_MAX_BYTES = CONFIG.provisioning.log_max_bytes
 QUEUE_POLL_SECONDS = CONFIG.queue.poll_seconds

@@ -9,6 +9,7 @@ import stat
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import (
@@ -19,6 +20,7 @@ from django.core.management import (
 )
 from django.db import connection
 from django.utils import timezone
+from django_q.models import Schedule
 
 from accounts.actor import SYSTEM
 from accounts.models import (
@@ -29,6 +31,7 @@ from accounts.models import (
     User,
     Workspace,
 )
+from operations import tasks, worker
 from operations.models import Operation, Server
 from operations.services.ending import Ending, end
 from tests.factories import bind, make_operation, make_user
@@ -75,6 +78,7 @@ def test_create_user_makes_a_user_with_a_role(
         (("assign_role", "victor", "Admin", "--remove"), "", "victor is not Admin everywhere."),
         (("assign_role", "victor", "Admin", "--workspace", "x"), "", "no workspace named 'x'"),
         (("prune", "--operations-days", "-1"), "", "--operations-days is -1"),
+        (("prune", "--keep-operations", "-1"), "", "--keep-operations is -1"),
         (("run_operation", "server_create", "--workspace", "none"), "", "no workspace named"),
     ],
 )
@@ -147,6 +151,71 @@ def test_prune_deletes_what_is_old_and_nothing_else(workspace: Workspace) -> Non
         "operation.pruned",
         "audit.pruned",
     }
+
+
+def logged(workspace: Workspace, size: int, **fields: Any) -> Operation:
+    operation = make_operation(workspace, **fields)
+    operation.log.create(stream="stdout", offset=0, stream_offset=0, data=b"x" * size)
+    return operation
+
+
+def mark_ended(*operations: Operation) -> None:
+    Operation.objects.filter(pk__in=[operation.pk for operation in operations]).update(
+        status="completed", finished_at=timezone.now()
+    )
+
+
+def test_prune_keeps_the_newest_of_what_has_ended(workspace: Workspace) -> None:
+    waiting = make_operation(workspace)
+    done = [make_operation(workspace) for _ in range(4)]
+    mark_ended(*done)
+
+    assert "Would delete 2 operations" in run("prune", "--keep-operations", "2", "--dry-run")
+    assert "Deleted 2 operations" in run("prune", "--keep-operations", "2")
+
+    assert set(Operation.objects.all()) == {waiting, *done[2:]}
+    data = AuditEvent.objects.get(event="operation.pruned").data
+    assert (data["count"], data["kept"]) == (2, 2)
+
+
+def test_prune_keeps_so_many_bytes_of_logs(workspace: Workspace) -> None:
+    old, silent, middle, new = (logged(workspace, size) for size in (30, 0, 40, 50))
+    waiting = logged(workspace, 20)
+    mark_ended(old, silent, middle, new)
+
+    assert "Deleted 1 operations" in run("prune", "--keep-log-bytes", "110")
+    assert set(Operation.objects.all()) == {silent, middle, new, waiting}
+    assert "Deleted 0 operations" in run("prune", "--keep-log-bytes", "110")
+    assert "Deleted 2 operations" in run("prune", "--keep-log-bytes", "0")
+    assert set(Operation.objects.all()) == {silent, waiting}
+
+
+def test_the_logs_of_steps_count_for_their_workflow(workspace: Workspace) -> None:
+    workflow = make_operation(workspace)
+    step = logged(workspace, 100)
+    Operation.objects.filter(pk=step.pk).update(workflow=workflow)
+    mark_ended(step, workflow)
+
+    assert "Deleted 0 operations" in run("prune", "--keep-log-bytes", "100")
+    assert "Deleted 1 operations" in run("prune", "--keep-log-bytes", "99")
+    assert not Operation.objects.exists()
+
+
+def test_the_worker_forgets_what_the_configuration_does_not_keep(
+    workspace: Workspace, settings: Any
+) -> None:
+    old, young = ended(workspace, 31), ended(workspace, 29)
+    settings.RETENTION_DAYS = 30
+    worker.schedule_tasks()
+    assert Schedule.objects.get(name="prune operations").func == "operations.tasks.prune_operations"
+
+    tasks.prune_operations()
+
+    assert set(Operation.objects.all()) == {young}, old
+    assert AuditEvent.objects.get(event="operation.pruned").actor_name == "system"
+    settings.RETENTION_DAYS = 0
+    worker.schedule_tasks()
+    assert not Schedule.objects.filter(name="prune operations").exists()
 
 
 def test_prune_keeps_a_workflow_until_it_has_ended(workspace: Workspace) -> None:
