@@ -1,8 +1,9 @@
 """Waking those who wait for work, at once and across processes.
 
-On PostgreSQL a NOTIFY, sent with the commit and heard on every host. On SQLite, which lives on one
-host, a datagram to each socket in the state directory, sent after the commit. A wake carries nothing:
-who hears it looks at the table. A lost one costs a poll, never work.
+By Redis where `queue.broker` names one (`operations.redis_wake`). Else on PostgreSQL a NOTIFY, sent with the
+commit and heard on every host; on SQLite, which lives on one host, a datagram to each socket in the state
+directory, sent after the commit. A wake carries nothing: who hears it looks at the table. A lost one costs a
+poll, never work.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import psycopg
 from django.conf import settings
 from django.db import connection, transaction
 
+from operations import redis_wake
+
 CHANNEL = "provisioning_wake"
 
 
@@ -34,7 +37,9 @@ class Listener(Protocol):
 
 def send() -> None:
     """Wake everybody once the running transaction has committed (at once outside of one)."""
-    if connection.vendor == "postgresql":
+    if settings.QUEUE_BROKER:
+        redis_wake.send()
+    elif connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute(f"NOTIFY {CHANNEL}")
     else:
@@ -51,6 +56,8 @@ def listening() -> Iterator[Listener]:
 
 
 def listen() -> Listener:
+    if settings.QUEUE_BROKER:
+        return redis_wake.listen()
     return NotifyListener() if connection.vendor == "postgresql" else SocketListener()
 
 

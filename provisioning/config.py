@@ -60,7 +60,10 @@ CLI_ENVIRONMENT = (
     "SSH_AUTH_SOCK",
 )
 SECRET_KEYS = frozenset(
-    {"auth.jwt_secret", "auto_install.secrets_key", "database.url", "admin_password"}
+    {
+        *("auth.jwt_secret", "auto_install.secrets_key", "database.url", "queue.broker"),
+        "admin_password",
+    }
 )
 SECRET_VARIABLES = frozenset(
     {"JWT_SECRET"} | {"PROVISIONING_" + key.upper().replace(".", "__") for key in SECRET_KEYS}
@@ -155,7 +158,11 @@ class LoadedConfig:
         """`(dotted key, value as JSON with secrets masked, origin)`, sorted by key."""
         rows = []
         for key, value in sorted(flatten(self.values.model_dump(mode="json")).items()):
-            shown = "********" if key in SECRET_KEYS and value else json.dumps(value)
+            shown = (
+                "********"
+                if key in SECRET_KEYS and value not in (None, "", "database")
+                else json.dumps(value)
+            )
             rows.append((key, shown, self.origins.get(key, "default")))
         return rows
 

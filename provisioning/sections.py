@@ -169,7 +169,18 @@ def names_a_database(url: str) -> bool:
 
 
 class QueueSection(Section):
+    broker: str = Field("database", repr=False)
     poll_seconds: float = Field(1.0, gt=0, le=60)
+
+    @field_validator("broker")
+    @classmethod
+    def _check_broker(cls, value: str) -> str:
+        """The value is not shown: it may hold a password."""
+        if value != "database" and not value.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError(
+                "must be database or the URL of a Redis: redis://, rediss:// or unix://"
+            )
+        return value
 
 
 class AutoInstallSection(Section):

@@ -251,6 +251,7 @@ RETENTION_OPERATIONS = CONFIG.retention.operations
 RETENTION_LOG_BYTES = CONFIG.retention.log_bytes
 SYNC_MINUTES = CONFIG.provisioning.sync_minutes
 LOG_MAX_BYTES = CONFIG.provisioning.log_max_bytes
+QUEUE_BROKER = "" if CONFIG.queue.broker == "database" else CONFIG.queue.broker
 QUEUE_POLL_SECONDS = CONFIG.queue.poll_seconds
 WORKSPACE_ROOT = STATE_DIR / "workspaces"
 CLI_ENVIRONMENT = config.current().environment_for_cli()
