@@ -64,7 +64,7 @@ class RedisListener:
     """A subscription. Raises django.db.Error, as the listener of a database does."""
 
     def __init__(self) -> None:
-        self._pubsub = client().pubsub(ignore_subscribe_messages=True)
+        self._pubsub = client().pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
         self._pubsub.subscribe(CHANNEL)
         self._pubsub.get_message(timeout=TIMEOUT_SECONDS)  # the confirmation
         found = self._pubsub.connection._sock

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,11 +47,11 @@ def test_trouble_with_one_operation_is_none_for_the_others(
     copy = LogWriter.copy
     failures: list[LogWriter] = []
 
-    def full_disk_at_first(writer: LogWriter, token: int) -> None:
+    def full_disk_at_first(writer: LogWriter, token: int, **more: Any) -> None:
         if writer.operation_id == troubled.pk and len(failures) < 3:
             failures.append(writer)
             raise OSError(28, "No space left on device")
-        copy(writer, token)
+        copy(writer, token, **more)
 
     monkeypatch.setattr(LogWriter, "copy", full_disk_at_first)
 
