@@ -27,13 +27,17 @@ def startable() -> Q:
     workspace."""
     now = timezone.now()
     same = Operation.objects.filter(workspace=OuterRef("workspace"), lock=OuterRef("lock"))
-    earlier = same.filter(
-        status=Status.PENDING, is_ready=True, eligible_at__lte=now, pk__lt=OuterRef("pk")
-    )
-    is_free = Q(~Exists(same.filter(status=Status.RUNNING))) & Q(~Exists(earlier))
     kept = WorkspaceLock.objects.filter(workspace=OuterRef("workspace")).exclude(
         holder_name=OuterRef("requested_by_name")
     )
+    earlier = same.filter(
+        ~Exists(kept),  # what the holder of the workspace keeps waiting does not make him wait
+        status=Status.PENDING,
+        is_ready=True,
+        eligible_at__lte=now,
+        pk__lt=OuterRef("pk"),
+    )
+    is_free = Q(~Exists(same.filter(status=Status.RUNNING))) & Q(~Exists(earlier))
     return (Q(lock="") | is_free) & (Q(check_mode=True) | Q(~Exists(kept)))
 
 

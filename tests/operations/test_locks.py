@@ -334,6 +334,16 @@ def test_what_others_have_queued_waits_until_the_lock_is_gone(
     assert claim(turn) == [waiting]
 
 
+def test_who_keeps_a_workspace_does_not_wait_for_what_he_keeps_waiting(
+    workspace: Workspace, turn: Runner, operator: User, api: Api
+) -> None:
+    waiting = server(workspace, actor=Actor(name="somebody"))
+    put(api(operator), workspace)
+    own = server(workspace, actor=Actor(name="oscar", user=operator))
+
+    assert (waiting.lock, claim(turn)) == (own.lock, [own])
+
+
 def test_a_lock_of_somebody_else_is_taken_away_by_force_and_recorded(
     workspace: Workspace, operator: User, admin: User, api: Api
 ) -> None:
