@@ -29,3 +29,4 @@ class Event(StrEnum):
     WORKSPACE_CHANGED = "workspace.changed"
     WORKSPACE_DELETED = "workspace.deleted"
     AUDIT_PRUNED = "audit.pruned"
+    AUDIT_EXPORTED = "audit.exported"

@@ -91,9 +91,21 @@ def forget_all_failures(username: str) -> None:
 
 def unlock(user: User, *, actor: Actor) -> int:
     """End every lock of this name; returns how many were in force."""
+    return unlock_name(user.username, actor=actor)
+
+
+def unlock_name(username: str, *, actor: Actor) -> int:
+    """The same for a name that need not be anybody's: guessers lock such names, too."""
+    name = username.lower()
     with transaction.atomic():
-        rows = LoginThrottle.objects.filter(username=user.username.lower())
+        user = User.objects.filter(username__iexact=name).first() if name.isascii() else None
+        rows = LoginThrottle.objects.filter(username=name)
         locked = rows.filter(locked_until__gt=timezone.now()).count()
         rows.delete()
-        audit.record(Event.USER_UNLOCKED, actor=actor, target=user, data={"locks": locked})
+        audit.record(
+            Event.USER_UNLOCKED,
+            actor=actor,
+            target=user or audit.Target("user", "", username),
+            data={"locks": locked},
+        )
     return locked

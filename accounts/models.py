@@ -255,6 +255,7 @@ class RefreshSession(models.Model):
 
     class Meta:
         ordering = ("-created_at",)
+        verbose_name = "session"
 
     def __str__(self) -> str:
         return f"session of {self.user_id} since {self.created_at:%Y-%m-%d %H:%M}"
@@ -270,6 +271,7 @@ class LoginThrottle(models.Model):
     locked_until = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        verbose_name = "lockout"
         constraints = [
             models.UniqueConstraint(fields=("username", "source"), name="throttle_unique")
         ]

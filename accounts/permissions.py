@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Final
 
 from django.db.models import Q
@@ -11,6 +12,7 @@ from rest_framework.request import Request
 from accounts.actor import Actor
 from accounts.models import User, Workspace
 from provisioning.errors import Forbidden, Invalid
+from provisioning.statements import Prepared
 
 if TYPE_CHECKING:  # rest_framework.views imports this module for its default permission
     from rest_framework.views import APIView
@@ -65,12 +67,18 @@ def require(actor: Actor, permission: str, workspace: Workspace) -> None:
 def visible_workspace(actor: Actor, name: str) -> Workspace:
     """The workspace of this name. One that does not exist and one that the actor may not see are
     refused alike: Invalid naming the field."""
-    workspace = Workspace.objects.filter(name=name).first()
+    workspace = next(iter(_by_name()(name)), None)
     if workspace is None or not (
         actor.is_system or actor.grants.allows("workspace_read", workspace.pk)
     ):
         raise Invalid(f"{name!r} is no workspace", field="workspace")
     return workspace
+
+
+@functools.cache
+def _by_name() -> Prepared[Workspace]:
+    """Asked by every request that launches something."""
+    return Prepared(Workspace.objects.filter(name="?"), "?")
 
 
 def within(actor: Actor, permission: str, path: str = "workspace_id") -> Q:

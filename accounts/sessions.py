@@ -9,6 +9,7 @@ from typing import Any
 
 from django.contrib.auth import authenticate
 from django.db import transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from prometheus_client import Counter
@@ -18,7 +19,7 @@ from accounts import audit, authentication, lockout, passwords, tokens
 from accounts.actor import Actor
 from accounts.events import Event
 from accounts.models import RefreshSession, User
-from provisioning.errors import Invalid, Unauthorized
+from provisioning.errors import Conflict, Invalid, NotFound, Unauthorized
 
 WRONG_LOGIN = "The user name or the password is wrong."
 REFUSED_REFRESH = "The refresh token is not valid any more: log in again."
@@ -165,6 +166,47 @@ def log_out(*, family: uuid.UUID, actor: Actor) -> None:
             Event.SESSION_REVOKED, actor=actor, target=actor.user, data={"session": family.hex}
         )
     authentication.forget_cached_people()
+
+
+CONSOLE = "console"  # the `session` of events at the console, whose sessions are Django's
+
+
+def record_console_login(actor: Actor) -> None:
+    """Somebody has come in by the login page."""
+    audit.record(Event.LOGIN_SUCCEEDED, actor=actor, target=actor.user, data={"session": CONSOLE})
+
+
+def record_console_logout(actor: Actor) -> None:
+    audit.record(Event.SESSION_REVOKED, actor=actor, target=actor.user, data={"session": CONSOLE})
+
+
+def revoke_session(*, family: uuid.UUID, user: User, actor: Actor) -> None:
+    """An admin ends one session of somebody, as its owner does by `log_out`. Raises Conflict when it
+    has ended already."""
+    with transaction.atomic():
+        lock_user(user.pk)
+        now = timezone.now()
+        mine = RefreshSession.objects.filter(family=family, user=user)
+        if not (live_sessions(now) & mine).exists():
+            raise Conflict("This session has ended already.")
+        _revoke(mine, now)  # the spent ones, too: access tokens live as long as any is not revoked
+        audit.record(Event.SESSION_REVOKED, actor=actor, target=user, data={"session": family.hex})
+        transaction.on_commit(authentication.forget_cached_people)
+
+
+def revoke_all_sessions(*, user: User, actor: Actor) -> None:
+    """An admin ends every session of somebody: tokens within five seconds, the console at once."""
+    with transaction.atomic():
+        locked = lock_user(user.pk)
+        if locked is None:
+            raise NotFound("This user is gone.")
+        end_all_sessions(locked)
+        audit.record(Event.SESSION_REVOKED, actor=actor, target=locked, data={"session": "all"})
+
+
+def live_sessions(now: datetime) -> QuerySet[RefreshSession]:
+    """Of each session that goes on the one row whose token still works."""
+    return RefreshSession.objects.filter(spent_at=None, revoked_at=None, expires_at__gt=now)
 
 
 def end_all_sessions(user: User) -> None:

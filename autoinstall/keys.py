@@ -52,9 +52,9 @@ def sealed(text: str) -> str:
 
 
 def unsealed(text: str) -> str:
-    """Raises WrongKey."""
+    """Raises WrongKey, also for what nobody has sealed."""
     try:
-        return _box(settings.MACHINE_SECRETS_KEY).decrypt(text).decode()
+        return _box(settings.MACHINE_SECRETS_KEY).decrypt(text.encode()).decode()
     except InvalidToken:
         raise WrongKey from None
 

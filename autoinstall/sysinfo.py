@@ -163,7 +163,7 @@ def _check_shape(body: Info) -> None:
     dmi = _object(body, "dmi")
     for part in ("system", "baseboard", "chassis"):
         for key, value in _object(dmi, part, f"dmi.{part}").items():
-            if not isinstance(value, str):
+            if type(value) is not str:
                 raise MalformedInfo(f"dmi.{part}.{key[:64]}: must be a string.")
     cards = _present(body, "network_interfaces", "network_interfaces")
     if not isinstance(cards, list):
@@ -171,8 +171,9 @@ def _check_shape(body: Info) -> None:
     for index, card in enumerate(cards):
         if not isinstance(card, dict):
             raise MalformedInfo(f"network_interfaces.{index}: must be an object.")
-        _text(card, "link", f"network_interfaces.{index}.link")
-        _text(card, "mac", f"network_interfaces.{index}.mac")
+        for key in ("link", "mac"):
+            if type(card.get(key)) is not str:
+                _text(card, key, f"network_interfaces.{index}.{key}")
     schema = body.get("$schema", {})
     if not isinstance(schema, dict) or not isinstance(schema.get("version", ""), str):
         raise MalformedInfo("$schema: must be an object whose version is a string.")

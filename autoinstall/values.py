@@ -26,6 +26,13 @@ def _column(table: str, index: int) -> frozenset[str]:
     return frozenset(row.split("\t")[index] for row in rows)
 
 
+def country_names() -> list[tuple[str, str]]:
+    """`(code, name)`, by name, of the countries that the installer knows."""
+    text = resources.files("tzdata").joinpath("zoneinfo", "iso3166.tab").read_text("utf-8")
+    rows = (line.split("\t") for line in text.splitlines() if line and not line.startswith("#"))
+    return sorted(((row[0].lower(), row[1]) for row in rows), key=lambda row: row[1])
+
+
 COUNTRIES = frozenset(code.lower() for code in _column("iso3166.tab", 0))
 # The installer reads Debian's zone.tab, which has one name a country: no `Etc/UTC`, no alias.
 TIME_ZONES = _column("zone.tab", 2) | {"UTC"}

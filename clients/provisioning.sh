@@ -37,7 +37,7 @@ Environment
   PROVISIONING_CERT_FILE         a client certificate, PROVISIONING_KEY_FILE its key
   PROVISIONING_IDEMPOTENCY_KEY   as --key; default: made of the CI job and the request, else random
   PROVISIONING_RETRY_SECONDS     how long an unreachable server is tried again (120)
-  PROVISIONING_POLL_SECONDS      pause between two looks at a running operation (1)
+  PROVISIONING_POLL_SECONDS      pause between two looks where the server cannot hold a request (1)
 
 Exit codes
   0    completed                         64  the command line or a setting is wrong
@@ -163,7 +163,11 @@ note() {
     HUP) : >"$work/hang-up" ;;
     esac
     : >"$work/stop"
+    let_go
 }
+
+# let_go: end the request that the server holds. It ignores what was noted, as all do that work.
+let_go() { [ ! -e "$work/held" ] || kill -USR1 "$(cat "$work/held")" 2>/dev/null || :; }
 
 # await PID: its exit code, whatever is noted meanwhile.
 await() {
@@ -229,9 +233,11 @@ send() {
     curl -q --silent --show-error --connect-timeout 10 --speed-time 60 --speed-limit 1 \
         ${max_seconds:+--max-time "$max_seconds"} --config "$work/config" --output "$work/body" \
         --dump-header "$work/head" --write-out '%{http_code}' \
-        </dev/null >"$work/http" 2>"$work/error"
+        </dev/null >"$work/http" 2>"$work/error" &
+    [ -z "$holding" ] || { echo $! >"$work/held" && { [ ! -e "$work/stop" ] || let_go; }; }
+    wait $!
     transport=$?
-    rm -f "$work/config"
+    rm -f "$work/config" "$work/held"
     http=$(cat "$work/http")
 }
 
@@ -369,6 +375,21 @@ is_final() {
     esac
 }
 
+# hold SECONDS [BYTES]: let the server hold a request until the operation ends, or its log has more than
+# so many bytes. A pause where it holds none: not there, no place free, or stopping.
+hold() {
+    began=$(date +%s)
+    if [ -z "$stopping" ]; then
+        holding=yes
+        send GET "/v1/operations/$operation/wait?timeout=$1${2:+&log=$2}"
+        holding=''
+        obey
+        [ "$transport:$http" != 0:200 ] || return 0
+        [ "$transport:$http" != 0:202 ] || [ "$(date +%s)" -le "$began" ] || return 0
+    fi
+    [ "$stopping:$is_cancelled" = yes: ] || pause "$poll_seconds" # a cancel does not wait
+}
+
 # cancel_if_stopped: once, after a signal.
 cancel_if_stopped() {
     [ -n "$stopping" ] && [ -z "$is_cancelled" ] || return 0
@@ -409,7 +430,7 @@ follow() {
         err=$offset
         [ "$is_complete$complete" != truetrue ] || return 0
         cancel_if_stopped
-        pause "$poll_seconds"
+        hold 30 $((out + err))
     done
 }
 
@@ -438,7 +459,7 @@ follow_steps() {
         done 3<"$work/steps"
         status=$(awk -F '\t' '$1 == "status" { print $2 }' "$work/workflow")
         ! is_final || return 0
-        pause "$poll_seconds"
+        hold 1
     done
 }
 
@@ -479,7 +500,7 @@ cancel() {
     esac
     while look && ! is_final; do
         [ -z "$stopping" ] || die 130 "Not waited for."
-        pause "$poll_seconds"
+        hold 30
     done
     ended=yes
     say "Operation $operation: $status"
@@ -507,7 +528,7 @@ read_body() {
 wrong() { die 64 "$1 \`provisioning.sh help\` tells what there is."; }
 
 chunk=1000000
-operation='' ended='' max_seconds='' stopping='' is_cancelled='' is_in_doubt='' launching='' has_session='' work=''
+operation='' ended='' max_seconds='' stopping='' is_cancelled='' is_in_doubt='' launching='' holding='' has_session='' work=''
 key='' outputs='' json='' detach=''
 
 while [ $# -gt 0 ]; do

@@ -31,6 +31,8 @@ log = logging.getLogger("provisioning.worker")
 RUN_PENDING = "operations.tasks.run_pending"
 # After a nudge: time for a turn to take the host's lock before another one is made.
 NUDGE_PAUSE_SECONDS = 0.25
+# After a wake: a turn that is at work here heard it, too, and does not share the processor with us.
+TURN_FIRST_SECONDS = 0.1
 
 
 class TableBroker(Broker):  # type: ignore[misc]  # django-q2 is untyped
@@ -65,7 +67,8 @@ class TableBroker(Broker):  # type: ignore[misc]  # django-q2 is untyped
             wake.wait(self._listener, NUDGE_PAUSE_SECONDS)
         if found := self._take_job() or self._nudge():
             return [found]
-        wake.wait(self._listener, settings.QUEUE_POLL_SECONDS)
+        if wake.wait(self._listener, settings.QUEUE_POLL_SECONDS) and runner.is_running_here():
+            time.sleep(TURN_FIRST_SECONDS)
         return None
 
     def _take_job(self) -> tuple[object, str] | None:

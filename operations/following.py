@@ -12,18 +12,20 @@ import os
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 from django.conf import settings
 from django.db import DatabaseError
 
-from operations import wake
+from operations import logs, wake
 from operations.models import Operation
 
 log = logging.getLogger("provisioning.following")
 
 MAX_WAIT_SECONDS = 55
 POLL_SECONDS = 2.0
+LOG_PAUSE_SECONDS = 1.0  # between two looks at a log, of which no wake tells
 # Between two looks, however often it rings: a busy server must not be asked for each of its wakes.
 LOOK_PAUSE_SECONDS = 0.05
 # How soon a stop of the server is seen, and a client that has hung up.
@@ -152,15 +154,33 @@ class Watch:
 
 def wait_for_end(operation_id: uuid.UUID, seconds: float) -> bool:
     """Wait until it has ended, at most so long; False at once when no place is free."""
+    unfinished = Operation.objects.filter(pk=operation_id).exclude(status__in=Operation.FINAL)
+    return wait_until(lambda: not unfinished.exists(), seconds, poll_seconds=POLL_SECONDS)
+
+
+def wait_for_log(operation: Operation, seconds: float, *, beyond: int) -> bool:
+    """Wait until it has ended, or until its log has more than so many bytes. The second is looked for
+    after a pause, so that whoever asks again and again gets much at a time."""
+    unfinished = Operation.objects.filter(pk=operation.pk).exclude(status__in=Operation.FINAL)
+    due = time.monotonic() + LOG_PAUSE_SECONDS
+
+    def has_news() -> bool:
+        is_grown = time.monotonic() >= due and logs.size_of(operation, None) > beyond
+        return is_grown or not unfinished.exists()
+
+    return wait_until(has_news, seconds, poll_seconds=LOG_PAUSE_SECONDS)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float, *, poll_seconds: float) -> bool:
+    """Look at every wake, and as often as the poll says; False at once when no place is free."""
     place = places.take()
     if place is None:
         return False
     deadline = time.monotonic() + seconds
-    unfinished = Operation.objects.filter(pk=operation_id).exclude(status__in=Operation.FINAL)
     with place, bell:
         watch = Watch()
-        while unfinished.exists():
-            while not watch.pause(POLL_SECONDS, deadline - time.monotonic()):
+        while not condition():
+            while not watch.pause(poll_seconds, deadline - time.monotonic()):
                 if time.monotonic() >= deadline or is_stopping():
                     return True
             watch.looking()

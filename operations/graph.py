@@ -6,8 +6,10 @@ escaped, and statuses choose only among classes that stand here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from xml.sax.saxutils import escape
 
 from operations.workflow import Definition
@@ -15,6 +17,7 @@ from operations.workflow import Definition
 BOX_WIDTH, BOX_HEIGHT = 224, 62
 GAP_X, GAP_Y = 72, 18
 MARGIN, HEADER, FOOTER = 24, 62, 46
+LANES = (0, 3, -3, 6, -6)  # of a gap between boxes, for arrows that pass there
 LABEL_CHARACTERS = 26  # of the font below, in a box
 TITLE_LENGTH, TITLE_CHARACTER = 60, 12.0
 
@@ -78,11 +81,7 @@ def render(definition: Definition, status: str, states: Mapping[str, StepState])
     )
     height = HEADER + tallest * (BOX_HEIGHT + GAP_Y) - GAP_Y + FOOTER
     found = {step.id: states.get(step.id, StepState()) for step in definition.steps}
-    edges = [
-        edge(places[needed], places[step.id])
-        for step in definition.steps
-        for needed in dict.fromkeys(step.depends_on)
-    ]
+    edges = [edge(way) for way in ways(definition, layers, places)]
     boxes = [
         box(places[step.id], step.id, step.kind, step.depends_on, found[step.id])
         for layer in layers
@@ -168,6 +167,35 @@ def place(layers: Sequence[Sequence[str]]) -> dict[str, Place]:
     }
 
 
+def ways(
+    definition: Definition, layers: Sequence[Sequence[str]], places: Mapping[str, Place]
+) -> Iterator[list[Place]]:
+    """The points of each arrow: from the right side of a box to the left side of another, and through
+    the layers in between where no box stands."""
+    depth = {step_id: column for column, layer in enumerate(layers) for step_id in layer}
+    passing: Counter[tuple[int, int]] = Counter()
+    for step in definition.steps:
+        for needed in dict.fromkeys(step.depends_on):
+            start, end = places[needed], places[step.id]
+            way = [Place(start.x + BOX_WIDTH, start.y + BOX_HEIGHT // 2)]
+            last = Place(end.x - 8, end.y + BOX_HEIGHT // 2)
+            for column in range(depth[needed] + 1, depth[step.id]):
+                boxes = [places[step_id] for step_id in layers[column]]
+                y = gap_for(way[-1], last, boxes)
+                passing[column, y] += 1
+                y += LANES[(passing[column, y] - 1) % len(LANES)]
+                way += [Place(boxes[0].x, y), Place(boxes[0].x + BOX_WIDTH, y)]
+            yield [*way, last]
+
+
+def gap_for(start: Place, end: Place, boxes: Sequence[Place]) -> int:
+    """The middle of the gap above, between or below these boxes that is nearest to the straight way."""
+    middle = boxes[0].x + BOX_WIDTH // 2
+    straight = start.y + (end.y - start.y) * (middle - start.x) / (end.x - start.x)
+    gaps = [boxes[0].y - GAP_Y // 2, *(box.y + BOX_HEIGHT + GAP_Y // 2 for box in boxes)]
+    return min(gaps, key=lambda y: abs(y - straight))
+
+
 # --- Drawing -----------------------------------------------------------------------------------
 
 
@@ -198,14 +226,18 @@ def status_text(state: StepState) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def edge(start: Place, end: Place) -> str:
-    """From the right side of a box to the left side of another, with a head."""
-    x1, y1 = start.x + BOX_WIDTH, start.y + BOX_HEIGHT // 2
-    x2, y2 = end.x - 8, end.y + BOX_HEIGHT // 2
+def edge(way: Sequence[Place]) -> str:
+    """A line that bends between the layers and is straight beside boxes, with a head."""
     bend = GAP_X // 2
+    path = f"M{way[0].x} {way[0].y}"
+    for start, end in pairwise(way):
+        if start.y == end.y:
+            path += f" H{end.x}"
+        else:
+            path += f" C{start.x + bend} {start.y} {end.x - bend} {end.y} {end.x} {end.y}"
     return (
-        f'<path class="edge" d="M{x1} {y1} C{x1 + bend} {y1} {x2 - bend} {y2} {x2} {y2}"/>'
-        f'<path class="head" d="M{x2 + 7} {y2} l-9 -5 v10 z"/>'
+        f'<path class="edge" d="{path}"/>'
+        f'<path class="head" d="M{way[-1].x + 7} {way[-1].y} l-9 -5 v10 z"/>'
     )
 
 

@@ -204,25 +204,31 @@ def tail(
     """
     if not lines:
         return size_of(operation, stream), b""
-    column = "offset" if stream is None else "stream_offset"
-    # The oldest piece that may matter holds the byte at this distance from the end.
-    oldest = size_of(operation, stream) - max_bytes - CHUNK_BYTES
     pieces: list[bytes] = []
-    newlines = begin = 0
-    for piece in (
-        _pieces(operation, stream)
-        .filter(**{f"{column}__gt": oldest})
-        .order_by(f"-{column}")
-        .iterator(chunk_size=4)
-    ):
-        pieces.append(bytes(piece.data))
-        begin = getattr(piece, column)
-        newlines += pieces[-1].count(b"\n")
-        if newlines > lines:
+    newlines = length = begin = 0
+    for offset, piece in _backwards(operation, stream):
+        begin = offset
+        pieces.append(piece)
+        newlines += piece.count(b"\n")
+        length += len(piece)
+        if newlines > lines or length >= max_bytes:
             break
     found = b"".join(reversed(pieces))
     kept = b"".join(found.splitlines(keepends=True)[-lines:])[-max_bytes:]
     return begin + len(found) - len(kept), kept
+
+
+def _backwards(operation: Operation, stream: str | None) -> Iterator[tuple[int, bytes]]:
+    """`(offset, bytes)` of each piece from the last to the first: one, which is mostly enough, then
+    more and more at a time."""
+    column = "offset" if stream is None else "stream_offset"
+    rows = _pieces(operation, stream).order_by(f"-{column}").values_list(column, "data")
+    count, found = 1, list(rows[:1])
+    while found:
+        for begin, data in found:
+            yield begin, bytes(data)
+        count = min(count * 4, 64)
+        found = list(rows.filter(**{f"{column}__lt": begin})[:count])
 
 
 def _pieces(operation: Operation, stream: str | None) -> QuerySet[OperationLog]:

@@ -11,8 +11,8 @@ from accounts.actor import SYSTEM
 from operations import runner, sync
 from operations.services import prune
 
-# Bursts and people come in quick succession; an idle turn costs nothing.
-LINGER_SECONDS = 20.0
+# An idle turn costs a heartbeat; whoever submits after it has ended waits for the next one to begin.
+LINGER_SECONDS = 3600.0
 
 
 def run_pending() -> None:

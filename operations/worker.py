@@ -33,6 +33,7 @@ log = logging.getLogger("provisioning.worker")
 HEARTBEAT_SECONDS = 3.0
 # Work that could run has waited so long: the cluster is blocked.
 STUCK_AFTER = timedelta(seconds=30)
+BLOCKED_AFTER = timedelta(seconds=60)
 CLUSTER_STOP_SECONDS = 10.0
 RESTART_PAUSE_SECONDS = 1.0
 
@@ -89,6 +90,9 @@ class Worker:
             self.replace_cluster()
         elif is_stuck():
             log.error("work waits although there is room; starting another django-q2 cluster")
+            self.replace_cluster()
+        elif is_blocked():
+            log.error("the runner stands still; starting another django-q2 cluster")
             self.replace_cluster()
 
     def replace_cluster(self) -> None:
@@ -177,6 +181,18 @@ def is_stuck() -> bool:
     return (
         timezone.now() - since > STUCK_AFTER and broker.has_work() and not runner.is_running_here()
     )
+
+
+def is_blocked() -> bool:
+    """Whether a turn of this host lives but gives no sign of life: what it runs is unattended, and it
+    keeps all others from running."""
+    silent = Runner.objects.filter(
+        role=Runner.Role.TURN,
+        host_id=machine.host_id(),
+        boot_id=machine.boot_id(),
+        heartbeat_at__lt=timezone.now() - BLOCKED_AFTER,
+    )
+    return any(machine.is_same_process(turn.pid, turn.pid_started) for turn in silent)
 
 
 def kill_cluster() -> None:

@@ -43,6 +43,10 @@ class ApiViewSet(GenericViewSet[Any]):
             return queryset
         return queryset.filter(**read_filters(self.request, self.filters))
 
+    def fetch(self, rows: Any) -> Any:
+        """The rows of a page; the last one's `pk` is where the next begins."""
+        return list(rows)
+
     def answer_page(self, translate: Callable[[list[Any]], list[Any]]) -> Response:
         """A page of the filtered list. `translate` gets all its rows at once, so that what it reads
         beside them takes the same number of queries for one row and for many."""

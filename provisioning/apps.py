@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.apps import AppConfig
 from django.contrib.admin import apps as admin_apps
+from django.utils.module_loading import autodiscover_modules
 
 
 class ConsoleConfig(admin_apps.SimpleAdminConfig):
@@ -12,6 +13,7 @@ class ConsoleConfig(admin_apps.SimpleAdminConfig):
     def ready(self) -> None:
         super().ready()
         self.module.autodiscover()  # type: ignore[union-attr]  # django.contrib.admin
+        autodiscover_modules("overview")  # each app's part of the home page
 
 
 class ProvisioningConfig(AppConfig):

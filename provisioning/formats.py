@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar, Final
 
 import orjson
 from rest_framework.exceptions import ParseError
@@ -15,6 +16,48 @@ from rest_framework.utils.mediatypes import media_type_matches
 
 from provisioning.errors import Invalid
 
+_LEAST, _MOST = -(2**63), 2**64 - 1  # integers that orjson reads and writes as such
+_LONG_NUMBER: Final = re.compile(rb"[0-9]{19}")
+_STRING_OR_NUMBER: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*', re.DOTALL)
+
+
+def read_json(raw: bytes) -> Any:
+    """What this JSON says, which can be stored and written again as it is. Raises orjson.JSONDecodeError,
+    and Invalid for a null character or an integer of more than 64 bits."""
+    data = orjson.loads(raw)
+    if b"\\u0000" in raw:
+        _refuse_null_characters(data, "")
+    if _LONG_NUMBER.search(raw) and (texts := dict(_long_integers(raw))):
+        _refuse_floats(data, "", texts)
+    return data
+
+
+def _long_integers(raw: bytes) -> Iterator[tuple[float, str]]:
+    """Those that do not fit, as orjson reads them and as they are written."""
+    for found in _STRING_OR_NUMBER.finditer(raw):
+        text = found[0].decode()
+        is_integer = not text.startswith('"') and not re.search(r"[.eE]", text)
+        if is_integer and not _LEAST <= int(text) <= _MOST:
+            yield float(text), text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def _refuse_floats(value: object, path: str, texts: Mapping[float, str]) -> None:
+    """orjson makes a float of a long integer, and so another number."""
+    if isinstance(value, float) and value in texts:
+        raise Invalid(f"{texts[value]} is an integer of more than 64 bits", field=path or "body")
+    for below, item in _items(value, path):
+        _refuse_floats(item, below, texts)
+
+
+def _items(value: object, path: str) -> Iterator[tuple[str, object]]:
+    """What an object or a list holds, each with its path."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield f"{path}.{key}" if path else str(key), item
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield f"{path}[{index}]", item
+
 
 class JSONParser(BaseParser):
     media_type = "application/json"
@@ -25,13 +68,11 @@ class JSONParser(BaseParser):
         if not raw.strip():
             return {}
         try:
-            data = orjson.loads(raw)
+            data = read_json(raw)
         except orjson.JSONDecodeError as error:
             raise ParseError(f"The body is not valid JSON: {error}.") from None
         if not isinstance(data, dict):
             raise ParseError("The body must be a JSON object.")
-        if b"\\u0000" in raw:
-            _refuse_null_characters(data, "")
         return data
 
 
@@ -40,12 +81,10 @@ def _refuse_null_characters(value: object, path: str) -> None:
     if isinstance(value, str) and "\x00" in value:
         raise Invalid("must not hold a null character", field=path or "body")
     if isinstance(value, Mapping):
-        for key, item in value.items():
+        for key in value:
             _refuse_null_characters(key, path or "body")
-            _refuse_null_characters(item, f"{path}.{key}" if path else str(key))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            _refuse_null_characters(item, f"{path}[{index}]")
+    for below, item in _items(value, path):
+        _refuse_null_characters(item, below)
 
 
 class FirstRenderer(BaseContentNegotiation):

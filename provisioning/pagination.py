@@ -41,7 +41,7 @@ class KeysetPagination(BasePagination):
         if cursor := request.query_params.get("cursor"):
             key = decode_cursor(cursor, queryset.model)
             page_of = page_of.filter(**{"pk__lt" if descending else "pk__gt": key})
-        rows: list[Any] = list(page_of[: limit + 1])
+        rows: list[Any] = getattr(view, "fetch", list)(page_of[: limit + 1])
         if len(rows) > limit:
             rows = rows[:limit]
             self.next_link = self._link(request, encode_cursor(rows[-1].pk))

@@ -112,6 +112,9 @@ class AuthSection(Section):
     refresh_token_expiry_hours: int = Field(168, ge=1, le=24 * 366)
     lockout_failures: int = Field(5, ge=1, le=1000)
     lockout_minutes: int = Field(15, ge=1, le=24 * 60)
+    # The console: how long nobody does anything, and how long a login lasts at most.
+    console_idle_minutes: int = Field(60, ge=1, le=24 * 60)
+    console_session_hours: int = Field(12, ge=1, le=24 * 31)
 
 
 class ProvisioningSection(Section):

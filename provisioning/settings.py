@@ -63,6 +63,7 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.console.timeouts.ConsoleTimeoutMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
@@ -130,8 +131,12 @@ LOGIN_URL = "/admin/login/"
 LOGIN_REDIRECT_URL = "/admin/"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
-SESSION_COOKIE_AGE = 12 * 3600
+CONSOLE_IDLE_SECONDS = CONFIG.auth.console_idle_minutes * 60
+CONSOLE_SESSION_SECONDS = CONFIG.auth.console_session_hours * 3600
+SESSION_COOKIE_AGE = CONSOLE_SESSION_SECONDS
 CSRF_COOKIE_SAMESITE = "Lax"
+PUBLIC_URL = CONFIG.server.public_url
+TLS_CERT = CONFIG.server.tls_cert
 SERVES_HTTPS = bool(CONFIG.server.tls_cert) or CONFIG.server.public_url.startswith("https://")
 SESSION_COOKIE_SECURE = SERVES_HTTPS
 CSRF_COOKIE_SECURE = SERVES_HTTPS

@@ -19,6 +19,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.console.problems import Problem, page_of, wants_page
+from accounts.console.timeouts import way_back
 from accounts.permissions import ANY_USER, PUBLIC
 from operations import cli, output
 from operations.runner.launch import capture
@@ -119,28 +121,48 @@ class RedocView(SpectacularRedocView):
     url_name = "openapi"
 
 
-# --- What Django answers by itself: the same error body ------------------------------------------
+# --- What Django answers by itself: the same error body, and pages for who looks at the console ------
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    if wants_page(request):
+        sentence = "What you look for is not here: it was deleted, or the address is mistyped."
+        return page_of(request, Problem(404, "Not found", sentence))
     return plain(request, 404, f"There is no route {path_without_secrets(request.path)[:200]}.")
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return plain(request, 400, "The request is malformed.")
+    sentence = "The request is malformed."
+    if wants_page(request):
+        return page_of(request, Problem(400, "Not understood", sentence))
+    return plain(request, 400, sentence)
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
     """The console refused; the trail remembers."""
-    error = errors.Forbidden("You may not do this.")
+    error = errors.Forbidden(str(exception) or "You may not do this.")
     record_refusal(request, error)
+    if wants_page(request):
+        return page_of(
+            request, Problem(403, "Not allowed", f"{error.message} Nothing was changed.")
+        )
     return plain(request, 403, error.message)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     record_refusal(request, errors.Forbidden(f"CSRF check failed: {reason}"))
+    if wants_page(request):
+        sentence = (
+            "The page that you sent was out of date: you have logged in or out since it was opened, or "
+            "the browser keeps no cookies. Nothing was changed. Open it again and send it once more."
+        )
+        page = Problem(403, "The page is out of date", sentence, "Open it again", way_back(request))
+        return page_of(request, page)
     return plain(request, 403, f"The form has expired or was forged ({reason}): reload the page.")
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    return plain(request, 500, "Something went wrong on the server; its log has the request id.")
+    sentence = "Something went wrong on the server; its log has the request id."
+    if wants_page(request):
+        return page_of(request, Problem(500, "That went wrong", sentence))
+    return plain(request, 500, sentence)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autoinstall.models.attempt import Attempt
+from autoinstall.models.attempt import Attempt, Installation
 from autoinstall.models.catalogue import Catalogue, CatalogueChange
 from autoinstall.models.config import AuthorizedToken, HeldValue, PreparedConfig, TemplateCounter
 from autoinstall.models.token import AnswerToken
@@ -14,6 +14,7 @@ __all__ = [
     "Catalogue",
     "CatalogueChange",
     "HeldValue",
+    "Installation",
     "PreparedConfig",
     "TemplateCounter",
 ]

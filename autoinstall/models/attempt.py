@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from typing import Any, ClassVar
 
 import uuid_utils.compat
 from django.db import models
@@ -101,6 +101,13 @@ class Attempt(models.Model):
         indexes = [
             models.Index(fields=["config_name", "id"], name="attempt_config"),
             models.Index(fields=["token_name", "id"], name="attempt_token"),
+            models.Index(fields=["serial", "id"], name="attempt_serial"),
+            # Rare among a million, and what somebody looks for; an answer does not touch it.
+            models.Index(
+                fields=["outcome", "id"],
+                condition=~Q(outcome="answered"),
+                name="attempt_unanswered",
+            ),
             models.Index(
                 fields=["deadline_at"],
                 condition=Q(status="in-progress"),
@@ -123,3 +130,13 @@ class Attempt(models.Model):
     def state(self) -> str:
         """`status`, or `timed-out` where the machine should have reported by now."""
         return self.TIMED_OUT if self.is_overdue else self.status
+
+
+class Installation(Attempt):
+    """The same rows with a page of their own: those that got an answer, or would have got one."""
+
+    objects: ClassVar[Any] = InstallationManager()  # it is typed for attempts; here it makes these
+
+    class Meta:
+        proxy = True
+        ordering = ("-id",)

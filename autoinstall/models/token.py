@@ -62,6 +62,20 @@ class AnswerToken(models.Model):
         return bool(self.expire_at) and self.expire_at <= timezone.now().timestamp()  # type: ignore[operator]
 
     @property
+    def is_used_up(self) -> bool:
+        return self.max_uses is not None and self.uses >= self.max_uses
+
+    @property
+    def state(self) -> str:
+        """Why it is refused, the first that is true of it: `disabled`, `expired`, `used-up`; else
+        `active`."""
+        if self.enabled is False:
+            return "disabled"
+        if self.is_expired:
+            return "expired"
+        return "used-up" if self.is_used_up else "active"
+
+    @property
     def expires_at(self) -> datetime | None:
         """None for never, and for an instant beyond the year 9999."""
         try:

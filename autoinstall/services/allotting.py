@@ -1,19 +1,25 @@
 """Counter values for machines: each its own, the same machine the same again.
 
-All of it runs inside the transaction that records the answer. The row of a counter is locked by its
-UPDATE to the end of it, so values are handed out one machine after the other and without a gap: what
-fails gives its value back. Counters are taken in the order of their names, or two configs' worth of
-requests could wait for each other.
+All of it runs inside the transaction that records the answers. The row of a counter is locked by its
+UPDATE to the end of it, so values are handed out one transaction after the other and without a gap: what
+fails gives its values back. The requests that are committed together take theirs together: some statements
+for all of them.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
 from django.db import connection
+from django.db.models import F
+from django.db.models.functions import Greatest
 
 from autoinstall.documents import MAX_COUNTER
 from autoinstall.models import HeldValue, TemplateCounter
 from autoinstall.snapshot import ConfigEntry
-from provisioning.statements import Statement, Steps
+from provisioning.statements import Cursor, Statement
 
 
 class Stale(Exception):
@@ -24,21 +30,40 @@ class CounterAtEnd(ValueError):
     """One sentence: the counter has no further value."""
 
 
+@dataclass(slots=True)
+class Wish:
+    """The values that this machine is to get from the counters of this config.
+
+    Without stickiness every request takes the next values, as Datacenter Manager's do.
+    """
+
+    config: ConfigEntry
+    identity: str
+    values: dict[str, int] = field(default_factory=dict)
+
+
+_Missing = tuple[Wish, str]  # and the name of the counter
+
 COUNTERS = TemplateCounter._meta.db_table
 HELD = HeldValue._meta.db_table
-_TAKE = Statement(
-    f"UPDATE {COUNTERS} SET value = value + 1 "  # noqa: S608 - names of our tables
-    f"WHERE config_id = %s AND name = %s AND value <= {MAX_COUNTER} RETURNING value - 1"
-)
 _HELD = Statement(
-    f"SELECT name, value FROM {HELD} WHERE config_id = %s AND identity = %s"  # noqa: S608
+    "SELECT config_id, identity, name, value FROM (VALUES {rows}) AS wanted "  # noqa: S608 - our tables
+    f"JOIN {HELD} ON config_id = wanted.column1 AND identity = wanted.column2"
+)
+# A row is a config, a name, and how many values are taken.
+_TAKE = Statement(
+    f"UPDATE {COUNTERS} SET value = value + wanted.column3 "  # noqa: S608
+    "FROM (VALUES {rows}) AS wanted WHERE config_id = wanted.column1 AND name = wanted.column2 "
+    f"AND value <= {MAX_COUNTER + 1} - wanted.column3 "
+    "RETURNING config_id, name, value"
 )
 _HOLD = Statement(
-    f"INSERT INTO {HELD} (config_id, name, identity, value) VALUES (%s, %s, %s, %s) "  # noqa: S608
-    "ON CONFLICT DO NOTHING"
+    f"INSERT INTO {HELD} (config_id, name, identity, value) VALUES {{rows}} "  # noqa: S608
+    "ON CONFLICT DO NOTHING RETURNING config_id, name, value"
 )
-_IS_HELD = Statement(
-    f"SELECT 1 FROM {HELD} WHERE config_id = %s AND name = %s AND value = %s"  # noqa: S608
+_OF_OTHERS = Statement(
+    f"SELECT config_id, name, value FROM (VALUES {{rows}}) AS wanted JOIN {HELD} "  # noqa: S608
+    "ON config_id = wanted.column1 AND name = wanted.column2 AND value = wanted.column3"
 )
 _GAP = (
     f"SELECT MIN(held.value + 1) FROM {HELD} held "  # noqa: S608
@@ -48,39 +73,54 @@ _GAP = (
 )
 
 
-def allot(config: ConfigEntry, identity: str) -> Steps[dict[str, int]]:
-    """The values of this machine. Raises CounterAtEnd, and Stale when the counters were changed.
+def allot(cursor: Cursor, wishes: Sequence[Wish]) -> None:
+    """Fill in their values. Raises CounterAtEnd, and Stale when the counters were changed.
 
-    Without stickiness every request takes the next values, as Datacenter Manager's do.
+    Counters are taken in the order of the wishes, then of their names: who sorts the wishes by their configs
+    has no other transaction wait for him while he waits for it.
     """
-    if not config.counters:
-        return {}
-    held: dict[str, int] = {}
-    if config.is_sticky:
-        held = dict((yield _HELD(config.pk, identity)).fetchall())
-    for name in sorted(config.counters):
-        if name not in held:
-            owner = identity if config.is_sticky else None
-            held[name] = yield from _take(config.pk, name, owner)
-    return {name: held[name] for name in config.counters}
+    for one in wishes:
+        one.values.clear()  # of a transaction that was undone
+    _fill_in_held(cursor, [one for one in wishes if one.config.is_sticky])
+    missing = [
+        (wish, name)
+        for wish in wishes
+        for name in sorted(wish.config.counters)
+        if name not in wish.values
+    ]
+    while missing:
+        _take(cursor, missing)
+        missing = _held_by_others(cursor, missing)
+        for wish, name in missing:
+            _pass_over_held(wish, name)
 
 
-def _take(config: int, name: str, identity: str | None) -> Steps[int]:
-    """The next value that no machine holds; `identity` holds it from now on."""
-    while True:
-        row = (yield _TAKE(config, name)).fetchone()
-        if row is None:
-            raise _no_value(config, name)
-        value = int(row[0])
-        if identity is None:
-            # somebody may hold it from the time when the same machine still got the same value
-            if (yield _IS_HELD(config, name, value)).fetchone() is None:
-                return value
-            _go_on_after(config, name, value)
-            continue
-        if (yield _HOLD(config, name, identity, value)).rowcount == 1:
-            return value
-        _pass_over_held(config, name, identity, value)
+def _fill_in_held(cursor: Cursor, wishes: Sequence[Wish]) -> None:
+    if not wishes:
+        return
+    held: dict[tuple[int, str], dict[str, int]] = {}
+    keys = {(one.config.pk, one.identity) for one in wishes}
+    for config, identity, name, value in _HELD.execute_for(cursor, list(keys)).fetchall():
+        held.setdefault((config, identity), {})[name] = value
+    for one in wishes:
+        found = held.get((one.config.pk, one.identity), {})
+        one.values.update((name, found[name]) for name in one.config.counters if name in found)
+
+
+def _take(cursor: Cursor, missing: Sequence[_Missing]) -> None:
+    """The counters' next values."""
+    wanted = Counter((wish.config.pk, name) for wish, name in missing)
+    rows = [(config, name, count) for (config, name), count in wanted.items()]
+    following = {
+        (config, name): value - wanted[config, name]
+        for config, name, value in _TAKE.execute_for(cursor, rows).fetchall()
+    }
+    for wish, name in missing:
+        key = (wish.config.pk, name)
+        if key not in following:
+            raise _no_value(*key)
+        wish.values[name] = following[key]
+        following[key] += 1
 
 
 def _no_value(config: int, name: str) -> Exception:
@@ -93,18 +133,39 @@ def at_end(name: str) -> CounterAtEnd:
     return CounterAtEnd(f"The template counter {name!r} is at its end ({MAX_COUNTER}).")
 
 
-def _pass_over_held(config: int, name: str, identity: str, value: int) -> None:
+def _held_by_others(cursor: Cursor, taken: Sequence[_Missing]) -> list[_Missing]:
+    """Those whose value a machine held already. The rest is held from now on, or without stickiness just
+    taken."""
+    sticky = [one for one in taken if one[0].config.is_sticky]
+    loose = [one for one in taken if not one[0].config.is_sticky]
+    refused: list[_Missing] = []
+    if sticky:
+        rows = [(wish.config.pk, name, wish.identity, wish.values[name]) for wish, name in sticky]
+        now_held = set(_HOLD.execute_for(cursor, rows).fetchall())
+        refused += [one for one in sticky if _key(one) not in now_held]
+    if loose:
+        others = set(_OF_OTHERS.execute_for(cursor, [_key(one) for one in loose]).fetchall())
+        refused += [one for one in loose if _key(one) in others]
+    return refused
+
+
+def _key(taken: _Missing) -> tuple[int, str, int]:
+    wish, name = taken
+    return wish.config.pk, name, wish.values[name]
+
+
+def _pass_over_held(wish: Wish, name: str) -> None:
     """Set the counter to the next value that nobody holds: somebody set it back. (Or the same machine
     asked twice at once, and the other request was first: then this one starts again.)"""
-    rows = HeldValue.objects.filter(config_id=config, name=name)
-    if rows.filter(identity=identity).exists():
+    config = wish.config
+    rows = HeldValue.objects.filter(config_id=config.pk, name=name)
+    if config.is_sticky and rows.filter(identity=wish.identity).exists():
         raise Stale
-    _go_on_after(config, name, value)
-
-
-def _go_on_after(config: int, name: str, value: int) -> None:
-    free = first_gap(config, name, value)
-    TemplateCounter.objects.filter(config_id=config, name=name).update(value=free)
+    free = first_gap(config.pk, name, wish.values[name])
+    # Not back to a value that another request has just taken.
+    TemplateCounter.objects.filter(config_id=config.pk, name=name).update(
+        value=Greatest(F("value"), free)
+    )
 
 
 def first_gap(config: int, name: str, held_value: int) -> int:

@@ -26,12 +26,11 @@ from autoinstall.installers import CannotServe, fitted
 from autoinstall.matching import Entry
 from autoinstall.models import Attempt
 from autoinstall.services import recording
-from autoinstall.services.allotting import CounterAtEnd, Stale, allot
-from autoinstall.services.together import commit_together
+from autoinstall.services.allotting import CounterAtEnd, Stale, Wish
+from autoinstall.services.together import Draft, commit_together
 from autoinstall.services.using import Exhausted, Use
 from autoinstall.snapshot import ConfigEntry, Snapshot, TokenEntry
 from autoinstall.sysinfo import MalformedInfo, SystemInfo, read_system_info
-from provisioning.statements import Steps
 
 Outcome, Status = Attempt.Outcome, Attempt.Status
 # An edit a moment; each makes one request decide once more.
@@ -148,18 +147,16 @@ def best(view: Snapshot, token: int, info: dict[str, Any]) -> Entry | None:
 
 def _issue(case: Case, config: ConfigEntry) -> Reply:
     info = case.asked.info
+    attempt = case.blank(info)
+    attempt["config_name"] = config.name
+    wish = Wish(config, info.identity or f"attempt {attempt['id']}")
 
-    def write() -> Steps[bytes]:
-        attempt = case.blank(info)
-        attempt["config_name"] = config.name
-        identity = info.identity or f"attempt {attempt['id']}"
-        attempt["counters"] = yield from allot(config, identity)
-        body = _render(case.asked, config, attempt)
-        yield from recording.record(attempt)
-        return body
+    def finish() -> bytes:
+        attempt["counters"] = {name: wish.values[name] for name in config.counters}
+        return _render(case.asked, config, attempt)
 
     try:
-        body = commit_together(write, case.use(1), config.pk)
+        body = commit_together(Draft(attempt, case.use(1), wish, finish))
     except (RenderFailed, CannotServe) as error:
         return _failed(case, Outcome.RENDER_FAILED, str(error), config=config.name)
     except CounterAtEnd as error:
@@ -196,19 +193,14 @@ def _render(asked: Asked, config: ConfigEntry, attempt: dict[str, Any]) -> bytes
 
 def _no_match(case: Case) -> Reply:
     info = case.asked.info
-
-    def write() -> Steps[Any]:
-        attempt = case.blank(info)
-        attempt["outcome"], attempt["status"] = Outcome.NO_MATCH, Status.NO_ANSWER_FOUND
-        attempt["reason"] = "No prepared config of this token matches, and none is its default."
-        yield from recording.record(attempt)
-        return attempt["id"]
-
-    attempt_id = commit_together(write, case.use(0))
+    attempt = case.blank(info)
+    attempt["outcome"], attempt["status"] = Outcome.NO_MATCH, Status.NO_ANSWER_FOUND
+    attempt["reason"] = "No prepared config of this token matches, and none is its default."
+    commit_together(Draft(attempt, case.use(0)))
     return _say(
         400,
         f"No prepared config matches this machine (serial {info.serial or 'unknown'}, "
-        f"attempt {attempt_id}).",
+        f"attempt {attempt['id']}).",
     )
 
 
@@ -216,13 +208,9 @@ def _failed(
     case: Case, outcome: Attempt.Outcome, sentence: str, *, config: str = "", status: int = 400
 ) -> Reply:
     """In a transaction of its own: what was allotted for it has been given back."""
-
-    def write() -> Steps[None]:
-        attempt = case.blank(case.asked.info if config else None)
-        attempt.update(outcome=outcome, reason=sentence, config_name=config)
-        yield from recording.record(attempt)
-
-    commit_together(write, case.use(0))
+    attempt = case.blank(case.asked.info if config else None)
+    attempt.update(outcome=outcome, reason=sentence, config_name=config)
+    commit_together(Draft(attempt, case.use(0)))
     return _say(status, sentence)
 
 
@@ -253,14 +241,10 @@ def _count_beyond_the_limit(asked: Asked, window: limits.Window) -> None:
 def _record_unproven(asked: Asked, outcome: Attempt.Outcome, reason: str) -> uuid.UUID:
     """For whom no token speaks: what he called himself is written down, and proves nothing."""
     shown = asked.credential
-
-    def write() -> Steps[uuid.UUID]:
-        attempt = recording.blank(asked, token=shown.shown_name, how=shown.how)
-        attempt.update(outcome=outcome, reason=reason)
-        yield from recording.record(attempt)
-        return uuid.UUID(str(attempt["id"]))
-
-    return commit_together(write)
+    attempt = recording.blank(asked, token=shown.shown_name, how=shown.how)
+    attempt.update(outcome=outcome, reason=reason)
+    commit_together(Draft(attempt))
+    return uuid.UUID(str(attempt["id"]))
 
 
 def _say(status: int, sentence: str, retry_after: int | None = None) -> Reply:

@@ -108,22 +108,26 @@ def with_any_hash(answer: Answer) -> Answer:
 
 def warnings(config: PreparedConfig, document: ConfigDocument) -> list[str]:
     """What works, but may surprise; for a config that has just been saved."""
+    tokens = frozenset(config.authorized_tokens.values_list("pk", flat=True))
+    return draft_warnings(document, config.pk, tokens) + _held_warnings(config, document)
+
+
+def draft_warnings(document: ConfigDocument, key: int | None, tokens: frozenset[int]) -> list[str]:
+    """The same for one that need not be saved yet: then it has no `key`."""
     found = list(rules.warnings(skeleton(document.wire(), _ANY_HASH)))
-    found += overlaps(config, document)
+    found += overlaps(document, key, tokens)
     for name in document.template_counters:
         if name in KNOWN_INFO:
             found.append(f"template-counters: {name!r} hides that part of the system information.")
-    found += _held_warnings(config, document)
     return found
 
 
-def overlaps(config: PreparedConfig, document: ConfigDocument) -> list[str]:
+def overlaps(document: ConfigDocument, key: int | None, tokens: frozenset[int]) -> list[str]:
     """Which other configs a machine could match as well: then the order decides."""
     if document.is_default:
         return []
     own = [compile_filter(*item) for item in document.target_filter.items()]
-    tokens = frozenset(config.authorized_tokens.values_list("pk", flat=True))
-    others = _overlapping(config, own, tokens)
+    others = _overlapping(key, own, tokens)
     if not others:
         return []
     named = ", ".join(others[:MOST_NAMED])
@@ -135,12 +139,12 @@ def overlaps(config: PreparedConfig, document: ConfigDocument) -> list[str]:
     return [sentence]
 
 
-def _overlapping(config: PreparedConfig, own: list[Filter], tokens: frozenset[int]) -> list[str]:
+def _overlapping(key: int | None, own: list[Filter], tokens: frozenset[int]) -> list[str]:
     snapshot.refresh()
     return [
         entry.payload.name
         for entry in snapshot.current().configs
-        if entry.key != config.pk
+        if entry.key != key
         and not entry.is_default
         and entry.tokens & tokens
         and may_overlap(own, entry.filters)

@@ -117,18 +117,14 @@ def create_config(
     password_hash = _hash_of(secrets)
     with transaction.atomic():
         lock_catalogue()
-        if PreparedConfig.objects.filter(name=document.id).exists():
-            raise Conflict(f"A prepared config with the id {document.id} exists.")
-        _refuse_second_default(document, None)
-        if password_hash is None:
-            raise Invalid(
-                "either root-password or root-password-hashed must be given", field="root-password"
-            )
-        tokens = _tokens_named(document.authorized_tokens)
+        refuse_taken_id(document)
+        refuse_second_default(document, None)
+        demand_password(secrets)
+        tokens = tokens_named(document.authorized_tokens)
         checks.check(document)
         config = PreparedConfig(name=document.id, root_password_hash=password_hash or "")
         _fill(config, document)
-        _keep_password(config, document, secrets)
+        keep_password(config, document, secrets)
         config.save()
         saved = _save_parts(config, document, tokens, actor)
         audit.record(
@@ -151,7 +147,19 @@ def _hash_of(secrets: Secrets) -> str | None:
     return secrets.root_password_hashed
 
 
-def _keep_password(config: PreparedConfig, document: ConfigDocument, secrets: Secrets) -> None:
+def refuse_taken_id(document: ConfigDocument) -> None:
+    if PreparedConfig.objects.filter(name=document.id).exists():
+        raise Conflict(f"A prepared config with the id {document.id} exists.")
+
+
+def demand_password(secrets: Secrets) -> None:
+    if not secrets.root_password and secrets.root_password_hashed is None:
+        raise Invalid(
+            "either root-password or root-password-hashed must be given", field="root-password"
+        )
+
+
+def keep_password(config: PreparedConfig, document: ConfigDocument, secrets: Secrets) -> None:
     """The password itself where the config asks for it, and nowhere else. Raises Invalid."""
     if not document.keep_root_password:
         config.root_password_sealed = ""
@@ -164,7 +172,7 @@ def _keep_password(config: PreparedConfig, document: ConfigDocument, secrets: Se
         )
 
 
-def _refuse_second_default(document: ConfigDocument, pk: int | None) -> None:
+def refuse_second_default(document: ConfigDocument, pk: int | None) -> None:
     if not document.is_default:
         return
     other = PreparedConfig.objects.filter(is_default=True).exclude(pk=pk or 0).first()
@@ -172,7 +180,7 @@ def _refuse_second_default(document: ConfigDocument, pk: int | None) -> None:
         raise Conflict(f"The prepared config {other.name} is the default already.")
 
 
-def _tokens_named(names: list[str]) -> list[AnswerToken]:
+def tokens_named(names: list[str]) -> list[AnswerToken]:
     found = {token.name: token for token in AnswerToken.objects.filter(name__in=names)}
     unknown = [name for name in names if name not in found]
     if unknown:
@@ -275,13 +283,13 @@ def change_config(
         before = wire_of(config)
         kept = {key: value for key, value in before.items() if key not in delete}
         document = read_document({**kept, **values, "id": name}, lax=lax)
-        _refuse_second_default(document, config.pk)
-        tokens = _tokens_named(document.authorized_tokens)
+        refuse_second_default(document, config.pk)
+        tokens = tokens_named(document.authorized_tokens)
         checks.check(document)
         _fill(config, document)
         if password_hash:
             config.root_password_hash = password_hash
-        _keep_password(config, document, secrets)
+        keep_password(config, document, secrets)
         config.save()
         set_back = _set_back(before, document)
         saved = _save_parts(

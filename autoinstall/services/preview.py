@@ -101,11 +101,14 @@ def _candidates(question: Question) -> list[Entry]:
     saved = list(snapshot.current().configs)
     if question.draft is None:
         return saved
-    draft = question.draft
-    old = next((entry for entry in saved if entry.payload.name == draft.id), None)
-    entry = _draft_entry(draft, old)
+    old = _saved_as(question.draft.id)
+    entry = _draft_entry(question.draft, old)
     others = [one for one in saved if one is not old]
     return sorted([*others, entry], key=lambda one: one.order)
+
+
+def _saved_as(name: str) -> Entry | None:
+    return next((one for one in snapshot.current().configs if one.payload.name == name), None)
 
 
 def _draft_entry(draft: ConfigDocument, old: Entry | None) -> Entry:
@@ -225,10 +228,16 @@ def _answer(config: ConfigEntry, info: SystemInfo) -> dict[str, Any]:
 def rendered(*, name: str, info: SystemInfo) -> dict[str, Any]:
     """The `answer` of a preview for one config, whether it matches or not. Raises NotFound."""
     snapshot.refresh()
-    entry = next((one for one in snapshot.current().configs if one.payload.name == name), None)
+    entry = _saved_as(name)
     if entry is None:
         raise NotFound(f"There is no prepared config {name!r}.")
     return _answer(entry.payload, info)
+
+
+def rendered_draft(*, draft: ConfigDocument, info: SystemInfo) -> dict[str, Any]:
+    """The same for one that is not saved."""
+    snapshot.refresh()
+    return _answer(_draft_entry(draft, _saved_as(draft.id)).payload, info)
 
 
 def _with_hook(config: ConfigEntry, answer: Answer, *, is_json: bool) -> Answer:

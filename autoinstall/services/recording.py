@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import uuid
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import F
@@ -16,7 +17,7 @@ from autoinstall.events import Event
 from autoinstall.models import Attempt
 from autoinstall.models.attempt import new_id
 from autoinstall.sysinfo import SystemInfo
-from provisioning.statements import Insert, Steps
+from provisioning.statements import Cursor, Insert
 
 if TYPE_CHECKING:
     from autoinstall.services.answering import Asked
@@ -93,16 +94,21 @@ def _insert() -> Insert:
     )
 
 
-def record(attempt: dict[str, Any]) -> Steps[None]:
-    """Write the row and its event."""
-    attempt["reason"] = CONTROL.sub("?", attempt["reason"])[:1000]
-    attempt["outcome"] = str(attempt["outcome"])
-    attempt["status"] = str(attempt["status"])
-    yield _insert().step(attempt)
+def record(cursor: Cursor, attempts: Sequence[dict[str, Any]]) -> None:
+    """Write the rows and their events."""
+    for one in attempts:
+        one["reason"] = CONTROL.sub("?", one["reason"])[:1000]
+        one["outcome"] = str(one["outcome"])
+        one["status"] = str(one["status"])
+    _insert().write(cursor, attempts)
+    audit.write(cursor, [_event_of(one) for one in attempts])
+
+
+def _event_of(attempt: dict[str, Any]) -> dict[str, Any]:
     event, outcome = EVENTS[attempt["outcome"]]
     if attempt["config_name"] and outcome is audit.Outcome.DENIED:  # a counter's limit
         event, outcome = Event.ANSWER_FAILED, audit.Outcome.FAILED
-    yield audit.step(
+    return audit.row_of(
         event,
         actor=actor_of(attempt),
         target=audit.Target("attempt", str(attempt["id"]), attempt["config_name"]),

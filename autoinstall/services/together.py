@@ -1,4 +1,4 @@
-"""One commit for the requests of several threads.
+"""One commit for the requests of several threads, and few statements for all of them.
 
 SQLite lets one writer in at a time, and each commit writes every touched page and waits for the disk:
 measured at half the cost of an answer. Here one thread leads: it takes all that wait into one
@@ -6,54 +6,78 @@ transaction, while the others sleep. What is acknowledged is as durable as befor
 before the commit that holds his row.
 
 On PostgreSQL the same helps: requests with one token wait for its row, each through the commit of the one
-before; and a batch sends its statements together. There it holds one token only, and takes its configs in the
-order of their keys, so that two batches hardly ever wait for each other in a circle. If they do, the database
-ends one of them, and its acts run one by one.
+before; and each statement is a journey to the server. There a batch holds one token only, and takes its
+configs in the order of their keys, so that two batches hardly ever wait for each other in a circle. If they
+do, the database ends one of them, and its drafts are written one by one.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import threading
-from typing import Any, Generic
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from django.db import connection
-
+from autoinstall.services import recording
+from autoinstall.services.allotting import Wish, allot
 from autoinstall.services.using import Use, use
-from provisioning.statements import Act, Result, run
+from provisioning.statements import IS_SQLITE, one_transaction
 
 
-class _Waiting(Generic[Result]):
-    """An act, and the thread that sleeps until it is done or that thread has to lead."""
+def _nothing() -> bytes:
+    return b""
 
-    def __init__(self, act: Act[Result], use: Use | None, config: int) -> None:
-        self.act = act
-        self.use = use
-        self.config = config
-        self.is_done = False
-        self.result: Result | None = None
-        self.error: BaseException | None = None
-        self.woken = threading.Event()
+
+@dataclass(slots=True)
+class Draft:
+    """What a request is going to leave: its attempt, the use of its token, the values it is to get.
+
+    `finish` is called when it has them, completes the attempt and returns the answer's bytes. It may be
+    called again, after a transaction that was undone.
+    """
+
+    attempt: dict[str, Any]
+    use: Use | None = None
+    wish: Wish | None = None
+    finish: Callable[[], bytes] = _nothing
 
     @property
-    def token(self) -> int:
-        """Its key; 0 for none."""
-        return self.use.token.pk if self.use else 0
+    def config(self) -> int:
+        """The key of the config whose counters it takes; 0 for none."""
+        return self.wish.config.pk if self.wish else 0
 
-    def run_alone(self) -> None:
+
+def _closed() -> threading.Lock:
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A draft, and the thread that sleeps until it is written or that thread has to lead."""
+
+    draft: Draft
+    is_done: bool = False
+    body: bytes = b""
+    error: BaseException | None = None
+    # Of all that a thread can sleep by the cheapest: it is opened once, by another thread.
+    gate: threading.Lock = field(default_factory=_closed)
+
+    def write_alone(self) -> None:
         """In a transaction of its own; whatever it raises is its caller's alone."""
         try:
-            (self.result,) = _run([self])
+            (self.body,) = _write([self.draft])
         except BaseException as error:
             self.error = error
         self.is_done = True
 
-    def outcome(self) -> Result:
-        assert self.is_done, "nobody is answered before his act has been committed"
+    def outcome(self) -> bytes:
+        assert self.is_done, "nobody is answered before his draft has been committed"
         if self.error is not None:
             raise self.error
-        return self.result  # type: ignore[return-value]
+        return self.body
 
 
 class _Group:
@@ -61,32 +85,33 @@ class _Group:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: list[_Waiting[Any]] = []
+        self._waiting: list[_Waiting] = []
         self._has_leader = False
 
-    def run(self, mine: _Waiting[Result]) -> Result:
+    def write(self, draft: Draft) -> bytes:
+        mine = _Waiting(draft)
         with self._lock:
             self._waiting.append(mine)
             leads = not self._has_leader
             self._has_leader = True
         if not leads:
-            mine.woken.wait()
+            mine.gate.acquire()
         if not mine.is_done:
-            self._lead()
+            self._lead(mine)
         return mine.outcome()
 
-    def _lead(self) -> None:
+    def _lead(self, mine: _Waiting) -> None:
         with self._lock:
             batch, self._waiting = self._waiting, []
         try:
-            _commit(sorted(batch, key=lambda one: one.config))
+            _commit(sorted(batch, key=lambda one: one.draft.config))
         finally:
             with self._lock:
                 following = self._waiting[0] if self._waiting else None
                 self._has_leader = following is not None
             for waiting in (*batch, following):
-                if waiting is not None:
-                    waiting.woken.set()
+                if waiting is not None and waiting is not mine:
+                    waiting.gate.release()
 
 
 _groups: dict[int, _Group] = {}
@@ -96,34 +121,35 @@ _groups_lock = threading.Lock()
 def _group_of(token: int) -> _Group:
     """All of SQLite's writers wait for each other anyway; on PostgreSQL those with another token do not,
     and a token whose row somebody holds keeps nobody else waiting."""
-    key = 0 if connection.vendor == "sqlite" else token
+    key = 0 if IS_SQLITE else token
+    if (group := _groups.get(key)) is not None:
+        return group
     with _groups_lock:
         return _groups.setdefault(key, _Group())
 
 
-def commit_together(act: Act[Result], use: Use | None = None, config: int = 0) -> Result:
-    """Use the token and run the act in a transaction, maybe with others. What it raises undoes what it
-    did, and it may run again then. `config` is the key of the one whose counters it takes."""
-    mine = _Waiting(act, use, config)
-    return _group_of(mine.token).run(mine)
+def commit_together(draft: Draft) -> bytes:
+    """Write it in a transaction, maybe with others; the answer's bytes. What it raises undoes all of it."""
+    return _group_of(draft.use.token.pk if draft.use else 0).write(draft)
 
 
-def _commit(batch: list[_Waiting[Any]]) -> None:
-    """All in one transaction; if one fails, it is undone, and each runs in its own."""
+def _commit(batch: Sequence[_Waiting]) -> None:
+    """All in one transaction; if one fails, it is undone, and each is written in its own."""
     if len(batch) > 1:
-        with contextlib.suppress(BaseException):  # whose it was shows when each runs alone
-            for waiting, result in zip(batch, _run(batch), strict=True):
-                waiting.result, waiting.is_done = result, True
+        with contextlib.suppress(BaseException):  # whose it was shows when each is alone
+            bodies = _write([waiting.draft for waiting in batch])
+            for waiting, body in zip(batch, bodies, strict=True):
+                waiting.body, waiting.is_done = body, True
             return
     for waiting in batch:
-        waiting.run_alone()
+        waiting.write_alone()
 
 
-def _run(batch: list[_Waiting[Any]]) -> list[Any]:
-    """First the tokens, so that the transactions of all processes begin with the same lock."""
-    uses: dict[int, list[Use]] = {}
-    for waiting in batch:
-        if waiting.use is not None:
-            uses.setdefault(waiting.token, []).append(waiting.use)
-    used: list[Act[Any]] = [functools.partial(use, uses[token]) for token in sorted(uses)]
-    return run([*used, *(waiting.act for waiting in batch)])[len(used) :]
+def _write(drafts: Sequence[Draft]) -> list[bytes]:
+    """First the tokens: all processes' transactions begin with the same lock."""
+    with one_transaction() as cursor:
+        use(cursor, [one.use for one in drafts if one.use])
+        allot(cursor, [one.wish for one in drafts if one.wish])
+        bodies = [one.finish() for one in drafts]
+        recording.record(cursor, [one.attempt for one in drafts])
+    return bodies

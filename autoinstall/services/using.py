@@ -13,7 +13,7 @@ from datetime import datetime
 from autoinstall.models import AnswerToken, Catalogue
 from autoinstall.services.allotting import Stale
 from autoinstall.snapshot import TokenEntry
-from provisioning.statements import Statement, Steps, instant
+from provisioning.statements import Cursor, Statement, instant
 
 
 class Exhausted(Exception):
@@ -41,19 +41,29 @@ _USE = Statement(
 _GENERATION = Statement(f"SELECT generation FROM {CATALOGUE}")  # noqa: S608
 
 
-def use(uses: Sequence[Use]) -> Steps[None]:
-    """All of one token. Raises Stale when token or catalogue changed since a decision, Exhausted when
-    there are not so many uses left."""
+def use(cursor: Cursor, uses: Sequence[Use]) -> None:
+    """Raises Stale when a token or the catalogue changed since a decision, Exhausted when a token has not so
+    many uses left. First the tokens in order, so that the transactions of all processes begin with the same
+    lock."""
+    of_token: dict[int, list[Use]] = {}
+    for one in uses:
+        of_token.setdefault(one.token.pk, []).append(one)
+    for pk in sorted(of_token):
+        _use_one(cursor, of_token[pk])
+    if uses:
+        generation = _GENERATION.execute(cursor).fetchone()[0]
+        if any(one.generation != generation for one in uses):
+            raise Stale
+
+
+def _use_one(cursor: Cursor, uses: Sequence[Use]) -> None:
     last = uses[-1]
     token, count = last.token, sum(one.count for one in uses)
-    used = yield _USE(
-        count, instant(last.at), last.source, token.pk, token.generation, max(count, 1)
+    _USE.execute(
+        cursor, count, instant(last.at), last.source, token.pk, token.generation, max(count, 1)
     )
-    if used.rowcount == 0:
+    if cursor.rowcount == 0:
         is_same = AnswerToken.objects.filter(pk=token.pk, generation=token.generation).exists()
         raise Exhausted if is_same else Stale
-    generation = (yield _GENERATION()).fetchone()[0]
-    if any(
-        generation != one.generation or one.token.generation != token.generation for one in uses
-    ):
+    if any(one.token.generation != token.generation for one in uses):
         raise Stale

@@ -10,7 +10,6 @@ import logging
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
@@ -39,23 +38,27 @@ def answer(request: HttpRequest, credential: str = "") -> HttpResponse:
 
 
 def _answer(request: HttpRequest, credential: Credential) -> Reply:
-    asked = Asked(
-        raw=b"",
+    limit = settings.ANSWER_BODY_MAX_BYTES
+    if body_length(request) > limit:
+        sentence = f"The body may have at most {limit} bytes."
+        return answering.refuse_unread(_asked(request, credential, b""), sentence, status=413)
+    try:
+        raw = request.read()
+    except UnreadablePostError:
+        unread = _asked(request, credential, b"")
+        return answering.refuse_unread(unread, UNREADABLE, status=400)
+    return answering.answer(_asked(request, credential, raw))
+
+
+def _asked(request: HttpRequest, credential: Credential, raw: bytes) -> Asked:
+    return Asked(
+        raw=raw,
         credential=credential,
         source=request.client_address,  # type: ignore[attr-defined]
         accepts_json="application/json" in header(request, "ACCEPT"),
         user_agent=header(request, "USER_AGENT"),
         request_id=request.request_id,  # type: ignore[attr-defined]
     )
-    limit = settings.ANSWER_BODY_MAX_BYTES
-    if body_length(request) > limit:
-        sentence = f"The body may have at most {limit} bytes."
-        return answering.refuse_unread(asked, sentence, status=413)
-    try:
-        raw = request.read()
-    except UnreadablePostError:
-        return answering.refuse_unread(asked, UNREADABLE, status=400)
-    return answering.answer(replace(asked, raw=raw))
 
 
 @csrf_exempt

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import uuid_utils.compat
@@ -78,6 +79,13 @@ class Operation(models.Model):
         Workspace, on_delete=set_null_when_ended, null=True, related_name="operations"
     )
     workspace_name = models.CharField(max_length=63)
+    subject = models.CharField(
+        max_length=253,
+        blank=True,
+        default="",
+        editable=False,
+        help_text="What it works on, by the name people use.",
+    )
     params: models.JSONField[Any] = models.JSONField(default=dict)
     check_mode = models.BooleanField(default=False)
     lock = models.CharField(
@@ -104,6 +112,9 @@ class Operation(models.Model):
     exit_code = models.IntegerField(null=True, blank=True)
     result: models.JSONField[Any] = models.JSONField(null=True, blank=True)
     error = models.TextField(null=True, blank=True)  # noqa: DJ001 - null on the wire
+    argv: models.JSONField[Any] = models.JSONField(
+        null=True, editable=False, help_text="How the CLI was called, its secrets covered."
+    )
 
     workflow = models.ForeignKey(
         "self", on_delete=models.CASCADE, null=True, blank=True, related_name="steps"
@@ -125,6 +136,22 @@ class Operation(models.Model):
             models.Index(fields=["workspace", "id"], name="operation_by_workspace"),
             models.Index(fields=["requested_by_name", "id"], name="operation_by_person"),
             models.Index(fields=["workflow", "id"], name="operation_by_workflow"),
+            models.Index(fields=["request_id", "id"], name="operation_by_request"),
+            # PostgreSQL finds beginnings by this class of order only, whatever the collation.
+            models.Index(
+                fields=["subject", "id"],
+                opclasses=["varchar_pattern_ops", "uuid_ops"],
+                name="operation_by_subject",
+            ),
+            models.Index(
+                fields=["lock", "id"],
+                opclasses=["varchar_pattern_ops", "uuid_ops"],
+                name="operation_by_lock",
+            ),
+            models.Index(fields=["id"], condition=Q(check_mode=True), name="operation_checks"),
+            models.Index(
+                fields=["id"], condition=Q(workflow__isnull=False), name="operation_steps"
+            ),
             models.Index(
                 fields=["id"],
                 condition=Q(status="pending", is_ready=True),
@@ -152,14 +179,19 @@ class Operation(models.Model):
     def __str__(self) -> str:
         return f"{self.kind} {self.subject}".strip()
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if self._state.adding:
+            self.subject = subject_of(self.params)
+        super().save(*args, **kwargs)
+
     @property
     def is_final(self) -> bool:
         return self.status in self.FINAL
 
-    @property
-    def subject(self) -> str:
-        """What it works on, by the name people use."""
-        return str(self.params.get("hostname") or self.params.get("name") or "")
+
+def subject_of(values: Mapping[str, Any]) -> str:
+    """The name in the parameters of an operation, or in its result when the CLI has chosen it."""
+    return str(values.get("hostname") or values.get("name") or "")[:253]
 
 
 class OperationLog(models.Model):

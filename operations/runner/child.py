@@ -7,6 +7,7 @@ import os
 import select
 import time
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 from django.conf import settings
@@ -15,9 +16,8 @@ from django.utils import timezone
 
 from operations import cli, machine, output
 from operations.logs import LogWriter
-from operations.masking import Mask, secrets_of
 from operations.models import Operation
-from operations.runner import files, launch
+from operations.runner import call, files, launch
 from operations.runner.stopping import Stopping
 from operations.services import lifecycle
 from operations.services.ending import Ending
@@ -37,7 +37,7 @@ class Child:
         self.operation = operation
         self.token = operation.fencing_token
         self.directory = files.directory_of(operation.pk)
-        self.mask = Mask(secrets_of(operation.params.get("settings"), settings.CLI_ENVIRONMENT))
+        self.mask = call.mask_of(operation)
         self.log = LogWriter(operation.pk, self.directory, settings.LOG_MAX_BYTES, self.mask)
         self.popen: launch.Process | None = None
         self.launched: files.Launch | None = None
@@ -60,20 +60,14 @@ class Child:
             self.spawn_error = cli.problem()
             if self.spawn_error is None:
                 self._spawn()
-        except (OSError, ValueError) as error:
+        except Exception as error:  # whatever it is, the turn has others to run
+            log.warning("operation %s cannot be started", self.operation.pk, exc_info=error)
             self.spawn_error = f"The CLI could not be started: {error}"
 
     def _spawn(self) -> None:
         operation = self.operation
-        directory = files.prepare_directory(operation)
-        file = directory / "settings.json" if operation.params.get("settings") else None
-        argv = cli.command_line(
-            operation.kind,
-            operation.workspace_name,
-            operation.params,
-            check_mode=operation.check_mode,
-            settings_file=file,
-        )
+        argv = call.argv_of(operation)
+        directory = files.prepare_directory(operation, call.covered(operation))
         environment = cli.environment(
             workspace=operation.workspace_name,
             operation_id=str(operation.pk),
@@ -172,6 +166,7 @@ class Child:
             files.remove_directory(self.operation.pk)
 
     def _finish(self, ending: Ending) -> bool:
+        ending = replace(ending, argv=files.read_argv(self.directory))
         return lifecycle.finish_operation(operation=self.operation, token=self.token, ending=ending)
 
     def ending(self) -> Ending:

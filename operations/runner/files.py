@@ -1,19 +1,20 @@
 """The directory of an operation, by which one runner goes on where another ended.
 
-In the state directory; it holds `input.json` (stdin), `settings.json`, `stdout`, `stderr`,
+In the state directory; it holds `input.json` (stdin), `settings.json`, `argv.json` (the command line, its
+secrets covered), `stdout`, `stderr`,
 `started` (made by the launcher, exclusively) and `exit_code` (made by the launcher at the end). They
 are what a later runner goes by.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-import orjson
 from django.conf import settings
 
 from operations import machine
@@ -24,7 +25,7 @@ def directory_of(operation_id: uuid.UUID) -> Path:
     return Path(settings.STATE_DIR) / "operations" / str(operation_id)
 
 
-def prepare_directory(operation: Operation) -> Path:
+def prepare_directory(operation: Operation, shown_argv: list[str]) -> Path:
     """The directory with stdin and settings (0600), ready for the launcher; safe to call again."""
     directory = directory_of(operation.pk)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -37,13 +38,24 @@ def prepare_directory(operation: Operation) -> Path:
     _write_private(directory / "input.json", document)
     if given := operation.params.get("settings"):
         _write_private(directory / "settings.json", given)
+    _write_private(directory / "argv.json", shown_argv)
     return directory
+
+
+def read_argv(directory: Path) -> list[str] | None:
+    """How the CLI was called, for people to read; None where it was not."""
+    try:
+        found: list[str] = json.loads((directory / "argv.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found
 
 
 def _write_private(path: Path, document: object) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(orjson.dumps(document))
+        # Not orjson, which writes no integer of more than 64 bits: PostgreSQL makes one of 1e30.
+        file.write(json.dumps(document).encode())
 
 
 def remove_directory(operation_id: uuid.UUID) -> None:

@@ -30,6 +30,7 @@ TICK_SECONDS = 0.25
 STOPPING_TICK_SECONDS = 0.02
 # How long after its time limit an operation of a silent host is called lost.
 ABANDONED_AFTER = timedelta(hours=1)
+FORGOTTEN_AFTER = timedelta(days=1)
 
 
 def register(role: Runner.Role) -> Runner:
@@ -47,7 +48,9 @@ def register(role: Runner.Role) -> Runner:
 
 def remove_dead_runners(runner: Runner) -> None:
     """Forget the runners of this host whose process is gone, so that their work can be adopted now
-    instead of when their lease ends."""
+    instead of when their lease ends; and those of hosts that have been silent for so long that they
+    will not return. One that does returns with its next sign of life."""
+    Runner.objects.filter(heartbeat_at__lt=timezone.now() - FORGOTTEN_AFTER).delete()
     for other in Runner.objects.filter(host_id=runner.host_id).exclude(pk=runner.pk):
         if other.boot_id != runner.boot_id or not machine.is_same_process(
             other.pid, other.pid_started
@@ -74,7 +77,7 @@ class Turn:
         self.children: dict[uuid.UUID, Child] = {}
         self.cancelled: set[uuid.UUID] = set()
         self.looks_for_work = True
-        self.heartbeat_due = 0.0
+        self.heartbeat_due = self.renew_due = 0.0
         self.linger = linger
         self.idle_since: float | None = None
         self.selector = selectors.DefaultSelector()
@@ -146,7 +149,7 @@ class Turn:
     def do_what_is_due(self) -> None:
         if time.monotonic() >= self.heartbeat_due:
             self.beat()
-        if self.looks_for_work:
+        if self.looks_for_work and self.children:
             self.cancelled = lifecycle.cancel_requested(self.runner)
         self.step_children()
         if self.looks_for_work:
@@ -157,14 +160,23 @@ class Turn:
     def beat(self) -> None:
         """Renew the lease; adopt what other runners left; look for work that nobody woke us for."""
         self.heartbeat_due = time.monotonic() + HEARTBEAT_SECONDS
-        self.runner.heartbeat_at = timezone.now()
-        self.runner.save()
+        self.renew()
         remove_dead_runners(self.runner)
         self.adopt()
         if self.only is None:
             fail_abandoned(self.runner)
             files.remove_leftovers()
         self.looks_for_work = True
+
+    def renew(self) -> None:
+        self.renew_due = time.monotonic() + HEARTBEAT_SECONDS
+        self.runner.heartbeat_at = timezone.now()
+        self.runner.save()
+
+    def keep_lease(self) -> None:
+        """Called in loops that may take long on a busy machine."""
+        if time.monotonic() >= self.renew_due:
+            self.renew()
 
     def adopt(self) -> None:
         """Take over what has no live runner, and what a failure left claimed but unwatched here."""
@@ -174,7 +186,13 @@ class Turn:
         mine = lifecycle.running().filter(runner=self.runner.pk).exclude(pk__in=self.children)
         for operation in mine:
             child = Child(operation)
-            child.adopt()
+            try:
+                child.adopt()
+            except DatabaseError:
+                raise
+            except Exception:  # of one, and no trouble for the others
+                log.exception("operation %s cannot be adopted, trying again", operation.pk)
+                continue
             self.watch(child)
 
     def claim(self) -> None:
@@ -193,9 +211,11 @@ class Turn:
         self.children[child.operation.pk] = child
         if child.pidfd is not None:
             self.selector.register(child.pidfd, selectors.EVENT_READ)
+        self.keep_lease()
 
     def step_children(self) -> None:
         for key, child in list(self.children.items()):
+            self.keep_lease()
             is_over = self.step(child)
             if is_over or child.is_ended:
                 # It stays readable: a group that is still being stopped must not spin the loop.

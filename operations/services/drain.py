@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from datetime import datetime
 
 from django.db import connection, transaction
@@ -14,6 +15,7 @@ from operations import wake
 from operations.events import Event
 from operations.models import Drain
 from provisioning.errors import Invalid, Unavailable
+from provisioning.statements import Prepared
 
 # Any number, the same in every process: the lock that makes claims on PostgreSQL one at a time, so
 # that the limit of running operations is never passed, and nothing starts after a drain has begun.
@@ -33,8 +35,13 @@ def take_claim_lock() -> None:
 
 
 def find() -> Drain | None:
-    """The drain that is on, if one is."""
-    return Drain.objects.filter(pk=Drain.ROW, is_drained=True).first()
+    """The drain that is on, if one is. Asked at every submission and claim."""
+    return next(iter(_drained()()), None)
+
+
+@functools.cache
+def _drained() -> Prepared[Drain]:
+    return Prepared(Drain.objects.filter(pk=Drain.ROW, is_drained=True))
 
 
 def resumed_at() -> datetime | None:

@@ -13,6 +13,7 @@ from accounts.actor import SYSTEM, Actor
 from operations import inventory
 from operations.events import Event
 from operations.models import Operation, OperationTally
+from operations.models.operation import subject_of
 
 Status = Operation.Status
 
@@ -26,6 +27,7 @@ class Ending:
     exit_code: int | None = None
     result: dict[str, Any] | None = None
     error: str | None = None
+    argv: list[str] | None = None  # as it was called, its secrets covered; None where it was not
 
 
 EVENTS = {
@@ -44,7 +46,7 @@ def end(
     within the transaction of the act; the caller goes on with the workflow.
     """
     now = timezone.now()
-    values = {
+    values: dict[str, Any] = {
         "status": ending.status,
         "reason": ending.reason,
         "exit_code": ending.exit_code,
@@ -53,6 +55,10 @@ def end(
         "finished_at": now,
         "updated_at": now,
     }
+    if ending.argv is not None:
+        values["argv"] = ending.argv
+    if not operation.subject and ending.result:
+        values["subject"] = subject_of(ending.result)
     if not row.update(**values):
         return False
     for name, value in values.items():

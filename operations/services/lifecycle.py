@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
@@ -18,6 +20,7 @@ from operations.models import Operation, Runner
 from operations.services import drain, locking, workflows
 from operations.services.ending import Ending, ask_to_cancel, end, record
 from provisioning.errors import Conflict
+from provisioning.statements import Prepared
 
 Status = Operation.Status
 Reason = Operation.Reason
@@ -26,14 +29,12 @@ Reason = Operation.Reason
 # --- Claim -------------------------------------------------------------------------------------
 
 
-def claimable() -> QuerySet[Operation]:
+def claimable(now: datetime | None = None) -> QuerySet[Operation]:
     """What a runner may start now, oldest first."""
+    now = now or timezone.now()
     return (
         Operation.objects.filter(
-            locking.startable(),
-            status=Status.PENDING,
-            is_ready=True,
-            eligible_at__lte=timezone.now(),
+            locking.startable(now), status=Status.PENDING, is_ready=True, eligible_at__lte=now
         )
         .exclude(kind=Kind.WORKFLOW)
         .order_by("id")
@@ -45,6 +46,16 @@ def running() -> QuerySet[Operation]:
     return Operation.objects.filter(status=Status.RUNNING).exclude(kind=Kind.WORKFLOW)
 
 
+def count_running() -> int:
+    """How many `running` has, for every claim: Django makes a count at six times the cost."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM operations_operation WHERE status = %s AND kind <> %s",
+            [Status.RUNNING.value, Kind.WORKFLOW.value],
+        )
+        return int(cursor.fetchone()[0])
+
+
 def claim_operations(*, runner: Runner, only: Operation | None = None) -> list[Operation]:
     """Take as many as there is room for, first come first served; they are running now.
 
@@ -54,19 +65,25 @@ def claim_operations(*, runner: Runner, only: Operation | None = None) -> list[O
         drain.take_claim_lock()
         if drain.find():
             return []
-        room = settings.MAX_CONCURRENT_OPERATIONS - running().count()
+        room = settings.MAX_CONCURRENT_OPERATIONS - count_running()
         if room <= 0:
             return []
-        rows = claimable()
-        if only is not None:
-            rows = rows.filter(pk=only.pk)
-        operations = list(rows.select_for_update(skip_locked=True)[:room])
+        if only is None:
+            operations = _oldest(room)(timezone.now())
+        else:
+            operations = list(claimable().filter(pk=only.pk).select_for_update(skip_locked=True))
         if operations:
             _take(operations, runner)
     # Apart from the claim: who holds a step must not wait for its workflow (see workflows.lock).
     if workflow_ids := {op.workflow_id for op in operations if op.workflow_id}:
         workflows.note_started(workflow_ids)
     return operations
+
+
+@functools.lru_cache(64)
+def _oldest(room: int) -> Prepared[Operation]:
+    some_time = datetime(9000, 1, 1, tzinfo=UTC)
+    return Prepared(claimable(some_time).select_for_update(skip_locked=True)[:room], some_time)
 
 
 def _take(operations: Sequence[Operation], runner: Runner) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection
+from datetime import datetime
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
-from django.utils import timezone
 
 from accounts import audit
 from accounts.actor import Actor
@@ -16,16 +17,16 @@ from operations.events import Event
 from operations.models import Operation, WorkspaceLock
 from operations.services.ending import Ending, end
 from provisioning.errors import Conflict, NotFound
+from provisioning.statements import Prepared
 
 Status = Operation.Status
 Policy = Workspace.ConcurrencyPolicy
 OPEN = (Status.PENDING, Status.RUNNING)
 
 
-def startable() -> Q:
+def startable(now: datetime) -> Q:
     """What nothing stands in the way of: nobody has its lock, nobody came before, nobody else keeps its
     workspace."""
-    now = timezone.now()
     same = Operation.objects.filter(workspace=OuterRef("workspace"), lock=OuterRef("lock"))
     kept = WorkspaceLock.objects.filter(workspace=OuterRef("workspace")).exclude(
         holder_name=OuterRef("requested_by_name")
@@ -77,11 +78,17 @@ def refuse_busy(operation: Operation | None) -> None:
 
 
 def refuse_locked(workspace: Workspace, actor: Actor) -> None:
-    lock = WorkspaceLock.objects.filter(workspace=workspace).first()
+    lock = next(iter(_lock_of()(workspace.pk)), None)
     if lock is not None and lock.holder_name != actor.name:
         raise Conflict(
             f"The workspace {workspace.name} is locked by {lock.holder_name}: {lock.reason}"
         )
+
+
+@functools.cache
+def _lock_of() -> Prepared[WorkspaceLock]:
+    """Asked at every submission."""
+    return Prepared(WorkspaceLock.objects.filter(workspace_id=-1), -1)
 
 
 # --- By hand -----------------------------------------------------------------------------------

@@ -61,15 +61,7 @@ def submit_workflow(
     Unavailable while the system is drained.
     """
     check_mode = bool(body.get("check_mode"))
-    try:
-        definition = read_definition(body)
-    except WorkflowError as error:
-        raise Invalid(error.rule, field=error.field) from None
-    for index, step in enumerate(definition.steps):
-        try:
-            check_params(step.kind, workspace.name, step.params, check_mode=check_mode)
-        except Invalid as error:
-            raise Invalid(error.message, field=f"steps[{index}].params") from None
+    definition = check_definition(workspace.name, body)
     locks = {lock_of(step.kind, step.params, check_mode=check_mode) for step in definition.steps}
     with transaction.atomic():
         drain.refuse_new()
@@ -93,6 +85,20 @@ def submit_workflow(
         wake.send()
     workflow.refresh_from_db()
     return workflow
+
+
+def check_definition(workspace: str, body: Mapping[str, Any]) -> Definition:
+    """The graph of a body whose shapes were checked. Raises Invalid naming what no workflow can have."""
+    try:
+        definition = read_definition(body)
+    except WorkflowError as error:
+        raise Invalid(error.rule, field=error.field) from None
+    for index, step in enumerate(definition.steps):
+        try:
+            check_params(step.kind, workspace, step.params, check_mode=bool(body.get("check_mode")))
+        except Invalid as error:
+            raise Invalid(error.message, field=f"steps[{index}].params") from None
+    return definition
 
 
 def _submit_step(

@@ -110,14 +110,18 @@ class FollowingViewSet(WorkspaceScopedViewSet):
     @extend_schema(
         summary="Wait for the end",
         description="200 with the operation as soon as it has ended; 202 as it stands after `timeout` "
-        "seconds, or at once when too many wait already.",
+        "seconds, or at once when too many wait already. With `log` also 202 when the log has grown "
+        "beyond so many bytes, a second after the request at the earliest.",
         parameters=[
             OpenApiParameter(
                 "timeout",
                 int,
                 description=f"Seconds, 0 to {following.MAX_WAIT_SECONDS}, default "
                 f"{DEFAULT_WAIT_SECONDS}",
-            )
+            ),
+            OpenApiParameter(
+                "log", int, description="Bytes of the log, of both streams, that you have"
+            ),
         ],
         responses={200: OperationOut, 202: OperationOut},
     )
@@ -126,8 +130,12 @@ class FollowingViewSet(WorkspaceScopedViewSet):
         operation: Operation = self.get_object()
         most = following.MAX_WAIT_SECONDS
         seconds = read_number(request, "timeout", min(DEFAULT_WAIT_SECONDS, most), 0, most)
+        beyond = read_number(request, "log", MAX_OFFSET, 0, MAX_OFFSET)
         if seconds and not operation.is_final:
-            following.wait_for_end(operation.pk, seconds)
+            if "log" in request.query_params:
+                following.wait_for_log(operation, seconds, beyond=beyond)
+            else:
+                following.wait_for_end(operation.pk, seconds)
             operation.refresh_from_db()
         return as_it_stands(operation)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import uuid
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
+from django.http import Http404
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
 from rest_framework.decorators import action
@@ -16,6 +18,7 @@ from accounts.actor import Actor
 from accounts.permissions import require
 from operations.commands import KIND_CHOICES, Kind
 from operations.models import Operation
+from operations.rows import read_row, read_rows
 from operations.serializers import OperationOut, shown
 from operations.services import lifecycle
 from operations.services.rerun import rerun_operation
@@ -68,6 +71,16 @@ class OperationViewSet(FollowingViewSet):
     def filter_queryset(self, queryset: Any) -> Any:
         check_choices(self.request)
         return super().filter_queryset(queryset)
+
+    def fetch(self, rows: Any) -> Any:
+        return read_rows(rows)
+
+    def retrieve(self, request: Request, pk: str) -> Response:
+        row = read_row(uuid.UUID(pk))
+        seen = self.actor.grants.workspaces_for(self.read_permission)
+        if row is None or (seen is not None and row.workspace_id not in seen):
+            raise Http404
+        return Response(shown(row))
 
     @extend_schema(parameters=[OpenApiParameter(name) for name in FILTERS])
     def list(self, request: Request) -> Response:

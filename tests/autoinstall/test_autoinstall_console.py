@@ -57,7 +57,10 @@ def test_every_role_looks_at_every_page(
     assert client.get(change_page(page, rows)).status_code == 200
 
 
-@pytest.mark.parametrize("page", PAGES)
+READ_ONLY = [page for page in PAGES if page not in ("answertoken", "preparedconfig")]
+
+
+@pytest.mark.parametrize("page", READ_ONLY)
 def test_nobody_adds_or_changes_by_the_console(
     page: str, admin: User, rows: dict[str, Any]
 ) -> None:
@@ -105,9 +108,10 @@ def test_djangos_own_bulk_deletion_which_passes_the_service_by_is_not_offered(
         "post": "yes",
     }
 
-    with nothing_changes():
-        client.post(f"{BASE}/{page}/", form, follow=True)
+    with nothing_changes(AuditEvent):
+        assert client.post(f"{BASE}/{page}/", form).status_code == 403
 
+    assert AuditEvent.objects.filter(event="access.denied", actor=admin).count() == 1
     assert "delete_selected" not in client.get(f"{BASE}/{page}/").content.decode()
 
 

@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from django.db import connection, connections, transaction
 
+from accounts.models import AuditEvent
+from autoinstall.authentication import NOTHING
 from autoinstall.models import AnswerToken, Attempt
-from autoinstall.services import configs, together
-from autoinstall.services.together import commit_together
+from autoinstall.services import configs, recording, together
+from autoinstall.services.answering import Asked
+from autoinstall.services.together import Draft, commit_together
 from provisioning.errors import Invalid
-from provisioning.statements import Steps
 from tests.autoinstall.attempts import newest, one_attempt, sentence_of
 from tests.autoinstall.factories import ACTOR, ask, make_config, make_token, system_info
 from tests.processes import wait_until
@@ -37,38 +39,45 @@ def in_thread(act: Callable[[], Any]) -> Any:
         connections.close_all()
 
 
-def act_of(result: object) -> Callable[[], Steps[object]]:
-    def act() -> Steps[object]:
+def draft_of(finish: Callable[[], bytes]) -> Draft:
+    asked = Asked(raw=b"{}", credential=NOTHING, source="192.0.2.7", accepts_json=True)
+    attempt = recording.blank(asked, token="", how=NOTHING.how)
+    return Draft({**attempt, "outcome": Attempt.Outcome.ERROR}, finish=finish)
+
+
+def finishing_with(result: bytes | BaseException) -> Callable[[], bytes]:
+    def finish() -> bytes:
         if isinstance(result, BaseException):
             raise result
-        yield from ()
         return result
 
-    return act
+    return finish
 
 
 @apart
 @pytest.mark.parametrize("error", [Panic(), ValueError("x")])
-def test_what_one_act_raises_is_its_own(error: BaseException) -> None:
+def test_what_one_draft_raises_is_its_own(error: BaseException) -> None:
     go, is_leading = threading.Event(), threading.Event()
 
-    def first() -> Steps[object]:
+    def first() -> bytes:
         is_leading.set()
         go.wait(30)
-        yield from ()
-        return "first"
+        return b"first"
 
-    acts: list[Any] = [act_of(number) for number in range(4)]
-    acts.insert(2, act_of(error))
+    finishes = [finishing_with(body) for body in (b"0", b"1", error, b"2", b"3")]
+    drafts = [draft_of(finish) for finish in finishes]
     with ThreadPoolExecutor(6) as pool:
-        leader = pool.submit(in_thread, functools.partial(commit_together, first))
+        leader = pool.submit(in_thread, functools.partial(commit_together, draft_of(first)))
         assert is_leading.wait(30)
-        others = [pool.submit(in_thread, functools.partial(commit_together, act)) for act in acts]
+        others = [pool.submit(in_thread, functools.partial(commit_together, one)) for one in drafts]
         wait_until(lambda: len(together._group_of(0)._waiting) == 5, "all of them wait")
         go.set()
         results = [one.result(30) for one in (leader, *others)]
 
-    assert results == ["first", 0, 1, error, 2, 3]
+    assert results == [b"first", b"0", b"1", error, b"2", b"3"]
+    written = {str(draft.attempt["id"]) for draft in drafts if draft is not drafts[2]}
+    assert set(map(str, Attempt.objects.values_list("pk", flat=True))) > written
+    assert Attempt.objects.count() == AuditEvent.objects.count() == 5
 
 
 PANICS = '{{ "xx" * (n * 999999 * 999999 * 9) }}.example.com'

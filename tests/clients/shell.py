@@ -117,6 +117,7 @@ class Door:
         self.server = server
         self.plan: list[str | int] = []
         self.launches: list[str] = []
+        self.paths: list[str] = []
         self.cuts = 0
         door = self
 
@@ -148,6 +149,7 @@ class Door:
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         step: str | int = ""
+        self.paths.append(request.path)
         key = request.headers.get("Idempotency-Key")
         if key is not None:
             self.launches.append(key)

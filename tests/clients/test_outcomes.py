@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.shell import PROGRAM, Client, body_of, last_operation, log_of
+from tests.clients.shell import PROGRAM, Client, Door, body_of, last_operation, log_of
 from tests.live.harness import LiveServer
 from tests.processes import starts_of
 
@@ -162,3 +162,13 @@ def test_the_help_is_for_everyone(client: Client, shell: str) -> None:
 def test_it_is_one_file_without_a_bash_in_it() -> None:
     assert PROGRAM.read_text().startswith("#!/bin/sh\n")
     assert PROGRAM.stat().st_mode & 0o111
+
+
+def test_an_operation_that_says_nothing_is_waited_for_instead_of_asked_for(
+    client: Client, door: Door
+) -> None:
+    ended = client.create("sleep-3-silent", PROVISIONING_URL=door.url)
+    assert ended.code == 0, ended.err
+    assert any("/wait?" in path for path in door.paths)
+    # Two of each stream, and two more when it was slow enough for what it says to come in pieces.
+    assert sum("/log?" in path for path in door.paths) <= 8

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,11 +14,15 @@ from rest_framework.test import APIClient
 
 from accounts.actor import Actor
 from accounts.models import AuditEvent, Role, User, Workspace
+from operations.commands import Kind
 from operations.models import Operation, OperationLog
+from operations.serializers import OperationOut
+from provisioning.formats import JSONRenderer
 from tests.answers import assert_error, last_event, nothing_changes, one_event
 from tests.factories import bind, make_operation, make_workspace
 
 Api = Callable[[User | None], APIClient]
+TASKSERV = Kind.TASKSERV_CREATE
 STEP = {"id": "a", "kind": "server_create", "params": {"provider": "local", "plan": "small"}}
 
 
@@ -43,6 +48,44 @@ def test_an_id_may_be_written_in_capitals(client: APIClient, workspace: Workspac
     answer = client.get(f"/v1/operations/{str(operation.pk).upper()}")
 
     assert answer.json()["id"] == str(operation.pk)
+
+
+def test_a_row_is_shown_like_the_instance(client: APIClient, workspace: Workspace) -> None:
+    first = ended(make_operation(workspace))
+    operation = ended(
+        make_operation(
+            workspace, params={"name": "dns", "settings": {"key": "hush"}}, kind=TASKSERV
+        ),
+        "failed",
+        result={"text": "größer \U0001f600", "list": [1, 2.5, None, True, {}]},
+        error="no 'such' host",
+        reason="exit",
+        exit_code=3,
+        rerun_of=first,
+        created_at=datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC),
+        started_at=datetime(2026, 1, 31, 12, 0, 0, 100, tzinfo=UTC),
+    )
+
+    answers = [
+        client.get(f"/v1/operations/{operation.pk}").json(),
+        client.get("/v1/operations").json()[0],
+    ]
+
+    expected = json.loads(JSONRenderer().render(OperationOut(operation).data))
+    assert answers == [expected, expected]
+    assert expected["parameters"]["settings"] == {"key": "********"}
+    assert expected["created_at"] == "2026-01-31T12:00:00Z"
+
+
+def test_an_operation_without_a_workspace_is_shown_to_who_sees_all(
+    admin: User, stranger: User, workspace: Workspace, api: Api
+) -> None:
+    bind(stranger, "Operator", workspace)
+    operation = ended(make_operation(workspace), workspace=None)
+    path = f"/v1/operations/{operation.pk}"
+
+    assert api(admin).get(path).json()["workspace"] == workspace.name
+    assert_error(api(stranger).get(path), 404)
 
 
 def test_operations_of_another_workspace_are_404(

@@ -17,7 +17,7 @@ from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 
 from accounts.models import Workspace
-from operations import broker, wake
+from operations import broker, wake, worker
 from operations.broker import TableBroker
 from operations.models import Operation, Runner
 from operations.runner.turn import register
@@ -99,6 +99,26 @@ def test_what_another_host_runs_is_no_work(workspace: Workspace) -> None:
     lifecycle.claim_operations(runner=register(Runner.Role.TURN))
     Operation.objects.update(host_id="another", runner=None)
     assert not broker.has_work()
+
+
+@pytest.mark.parametrize(
+    ("silent_seconds", "changes", "is_blocked"),
+    [
+        (70, {}, True),
+        (40, {}, False),  # busy
+        (70, {"pid_started": 1}, False),  # dead, and its pid another's
+        (70, {"host_id": "elsewhere"}, False),
+        (70, {"role": "foreground"}, False),  # a person may stop it by Ctrl-Z
+    ],
+)
+def test_a_turn_that_stands_still_is_seen(
+    silent_seconds: int, changes: dict[str, Any], is_blocked: bool
+) -> None:
+    turn = register(Runner.Role.TURN)
+    heartbeat = timezone.now() - timedelta(seconds=silent_seconds)
+    Runner.objects.filter(pk=turn.pk).update(heartbeat_at=heartbeat, **changes)
+
+    assert worker.is_blocked() is is_blocked
 
 
 def test_a_submission_wakes_who_waits(workspace: Workspace) -> None:

@@ -11,7 +11,17 @@ from django.test import Client
 from rest_framework.test import APIClient
 
 from accounts.models import User, Workspace
-from operations.graph import StepState, arrange, depths, place, render
+from operations.graph import (
+    BOX_HEIGHT,
+    BOX_WIDTH,
+    Place,
+    StepState,
+    arrange,
+    depths,
+    place,
+    render,
+    ways,
+)
 from operations.models import Operation
 from operations.workflow import Definition, Step
 from tests.answers import assert_error
@@ -73,6 +83,38 @@ def test_every_dependency_is_an_arrow() -> None:
     picture = render(definition(a=[], b=["a"], c=["a", "b"]), "pending", {})
 
     assert picture.count('class="edge"') == picture.count('class="head"') == 3
+
+
+def test_an_arrow_that_skips_layers_passes_between_their_boxes() -> None:
+    graph = definition(
+        a=[],
+        **{f"b{i}": ["a"] for i in range(4)},
+        c=["b1"],
+        d=["b2"],
+        e=["c", "a", "b3"],
+        f=["e", "a"],
+    )
+    layers = arrange(graph)
+    places = place(layers)
+
+    skipping = [way for way in ways(graph, layers, places) if len(way) > 2]
+
+    assert [len(way) for way in skipping] == [6, 4, 8]  # two points for each layer that is skipped
+    for way in skipping:
+        for left, right in zip(way[1:-1:2], way[2:-1:2], strict=True):
+            beside = [at for at in places.values() if at.x == left.x]
+            assert beside
+            assert right == Place(left.x + BOX_WIDTH, left.y)
+            assert not [at for at in beside if at.y <= left.y <= at.y + BOX_HEIGHT]
+
+
+def test_arrows_through_one_gap_are_told_apart() -> None:
+    graph = definition(a=[], b=["a"], c=["b", "a"], d=["b", "a"])
+    layers = arrange(graph)
+
+    beside = [way[1] for way in ways(graph, layers, place(layers)) if len(way) > 2]
+
+    assert len(set(beside)) == 2
 
 
 def test_nothing_in_a_name_becomes_markup() -> None:
@@ -157,7 +199,7 @@ def test_the_console_shows_the_picture_of_a_workflow(workflow: Operation, viewer
 
     page = client.get(f"/admin/operations/operation/{workflow.pk}/change/").content.decode()
 
-    assert f'<img src="{picture}"' in page
+    assert f'src="{picture}"' in page
     answer = client.get(picture)
     assert answer.headers["Content-Type"] == "image/svg+xml; charset=utf-8"
     assert set(steps_in(answer.content.decode())) == {"a", "b"}

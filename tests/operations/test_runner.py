@@ -13,7 +13,7 @@ from accounts.models import AuditEvent, Workspace
 from operations import runner
 from operations.commands import Kind
 from operations.models import Operation, OperationTally, Server, Taskserv
-from operations.runner import files
+from operations.runner import call, files
 from tests.factories import make_operation
 from tests.operations.harness import assert_nothing_left, events_of, outcome_of
 from tests.processes import starts_of
@@ -232,7 +232,7 @@ def test_settings_are_not_in_the_audit_trail(journal: Path, workspace: Workspace
 
 def test_the_directory_of_an_operation_is_private(journal: Path, workspace: Workspace) -> None:
     operation = make_operation(workspace)
-    directory = files.prepare_directory(operation)
+    directory = files.prepare_directory(operation, [])
     assert directory.stat().st_mode & 0o777 == 0o700
     assert (directory / "input.json").stat().st_mode & 0o777 == 0o600
     files.remove_directory(operation.pk)
@@ -242,7 +242,7 @@ def test_what_a_killed_runner_left_of_an_ended_operation_is_removed_by_the_next_
     journal: Path, workspace: Workspace
 ) -> None:
     ended = run_taskserv(workspace, "ok-1", settings={"password": SECRET})
-    files.prepare_directory(ended)  # as if its runner had died between the end and the removal
+    files.prepare_directory(ended, [])  # as if its runner had died between the end and the removal
     runner.run_turn()
     assert_nothing_left(ended)
 
@@ -269,3 +269,36 @@ def test_a_turn_leaves_no_runner_row(journal: Path, workspace: Workspace) -> Non
 
     run(workspace, "ok-1")
     assert not Runner.objects.exists()
+
+
+def test_how_the_cli_was_called_stays_whatever_is_configured_later(
+    journal: Path, workspace: Workspace, settings: Any
+) -> None:
+    operation = run_taskserv(workspace, "tell-1", server=SECRET, settings={"password": SECRET})
+    settings.CLI_PATH = "/somewhere/else"
+
+    assert operation.argv is not None
+    program, *words = operation.argv
+    assert program != "/somewhere/else"
+    assert words == [
+        *("taskserv", "create", "tell-1", "--infra", workspace.name, "--server", "*" * len(SECRET)),
+        *("--settings", operation.result["file"]),
+    ]
+    assert call.masked_argv(operation) == operation.argv
+
+
+def test_what_was_never_started_was_not_called(workspace: Workspace, settings: Any) -> None:
+    settings.CLI_PATH = "/nothing/there"
+
+    operation = run(workspace, "ok-1")
+
+    assert (operation.reason, operation.argv) == ("spawn_failed", None)
+
+
+def test_a_number_that_the_database_writes_in_full_reaches_the_cli(
+    journal: Path, workspace: Workspace
+) -> None:
+    operation = run_taskserv(workspace, "tell-1", settings={"a": 1e30})
+
+    assert operation.status == "completed"
+    assert operation.result["content"]["a"] == pytest.approx(1e30)

@@ -231,7 +231,7 @@ def test_when_the_launcher_is_killed_the_operation_is_lost_and_its_processes_are
 
 def test_what_ran_before_a_reboot_is_lost(journal: Path, workspace: Workspace) -> None:
     operation = claimed(workspace)
-    files.prepare_directory(operation)
+    files.prepare_directory(operation, [])
     Operation.objects.filter(pk=operation.pk).update(boot_id="an earlier boot")
     runner.run_turn()
     assert outcome_of(operation) == ("failed", "lost", None)
@@ -244,7 +244,7 @@ def test_what_ended_before_a_reboot_keeps_its_exit_code(
     journal: Path, workspace: Workspace
 ) -> None:
     operation = claimed(workspace)
-    directory = files.prepare_directory(operation)
+    directory = files.prepare_directory(operation, [])
     (directory / "exit_code").write_text("0\n")
     (directory / "stdout").write_text('{"hostname": "ok-1", "ip_address": "192.0.2.7"}\n')
     Operation.objects.filter(pk=operation.pk).update(boot_id="an earlier boot")

@@ -16,7 +16,7 @@ from accounts.models import AuditEvent, Workspace
 from operations import runner
 from operations.models import Operation, Runner
 from operations.runner import signals
-from operations.runner.turn import register
+from operations.runner.turn import register, remove_dead_runners
 from operations.services import lifecycle
 from operations.services.ending import Ending
 from tests.factories import make_operation
@@ -149,12 +149,40 @@ def test_workers_of_four_hosts_share_one_database(
         hosts = [tmp_path / f"host{index}" for index in range(4)]
         turns = [stack.enter_context(turn_process(journal, state=host)) for host in hosts]
         for turn in turns:
-            assert turn.wait(30) == 0
+            assert turn.wait(120) == 0
     assert statuses() == {"completed"}
     lines = read_journal(journal)
     assert set(runs_by_operation(lines).values()) == {1}
     assert len(runs_by_operation(lines)) == 30
     assert most_at_once(lines) <= 5
+
+
+def test_what_becomes_due_between_two_claims_is_taken_by_the_second(workspace: Workspace) -> None:
+    due = timezone.now() + timedelta(seconds=1)
+    operation = make_operation(workspace, eligible_at=due)
+    me = register(Runner.Role.TURN)
+    assert lifecycle.claim_operations(runner=me) == []
+    wait_until(lambda: timezone.now() > due, "it is due")
+    assert lifecycle.claim_operations(runner=me) == [operation]
+
+
+def test_a_worker_that_was_silent_for_a_day_is_forgotten_and_returns_with_its_next_sign(
+    workspace: Workspace,
+) -> None:
+    rows = {"host_id": "elsewhere", "host_name": "gone", "boot_id": "x", "pid": 1, "pid_started": 1}
+    silent = [
+        Runner.objects.create(
+            role=Runner.Role.WORKER, heartbeat_at=timezone.now() - timedelta(hours=hours), **rows
+        )
+        for hours in (23, 25)
+    ]
+    me = register(Runner.Role.TURN)
+
+    remove_dead_runners(me)
+
+    assert set(Runner.objects.all()) == {me, silent[0]}
+    silent[1].save()
+    assert Runner.objects.count() == 3
 
 
 def test_a_claim_names_its_runner_host_and_boot(journal: Path, workspace: Workspace) -> None:

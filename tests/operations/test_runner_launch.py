@@ -11,8 +11,10 @@ import pytest
 from accounts.models import Workspace
 from operations import runner
 from operations.logs import LogWriter
-from operations.models import Operation
-from operations.runner import child, launch
+from operations.models import Operation, Runner
+from operations.runner import child, launch, turn
+from operations.runner.turn import register
+from operations.services import lifecycle
 from tests.factories import make_operation
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
@@ -62,3 +64,47 @@ def test_trouble_with_one_operation_is_none_for_the_others(
         operation.refresh_from_db()
         assert operation.status == "completed"
         assert fake_cli.read_text().count(f"start {operation.pk}") == 1
+
+
+def test_an_operation_that_cannot_be_started_at_all_is_no_trouble_for_the_others(
+    fake_cli: Path,
+) -> None:
+    troubled = make_operation(
+        Workspace.objects.create(name="production"),
+        # The kernel takes no argument of more than 128 KiB.
+        params={"hostname": "ok-troubled", "provider": 200_000 * "p", "plan": "q"},
+    )
+    healthy = submitted("ok-healthy")
+
+    runner.run_turn()
+
+    troubled.refresh_from_db()
+    healthy.refresh_from_db()
+    assert (troubled.status, troubled.reason) == ("failed", "spawn_failed")
+    assert healthy.status == "completed"
+
+
+def test_an_operation_that_cannot_be_adopted_yet_is_no_trouble_for_the_others(
+    fake_cli: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    troubled, healthy = submitted("ok-troubled"), submitted("ok-healthy")
+    lifecycle.claim_operations(runner=register(Runner.Role.TURN), only=troubled)
+    Runner.objects.all().delete()
+    monkeypatch.setattr(turn, "HEARTBEAT_SECONDS", 0.01)
+    adopt = child.Child.adopt
+    failures: list[child.Child] = []
+
+    def unreadable_at_first(one: child.Child) -> None:
+        if len(failures) < 3:
+            failures.append(one)
+            raise PermissionError(13, "Permission denied")
+        adopt(one)
+
+    monkeypatch.setattr(child.Child, "adopt", unreadable_at_first)
+
+    runner.run_turn(linger=1.0)
+
+    for operation in (troubled, healthy):
+        operation.refresh_from_db()
+        assert operation.status == "completed"
+    assert len(failures) == 3

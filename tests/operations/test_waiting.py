@@ -15,7 +15,7 @@ from rest_framework.test import APIClient
 from accounts.actor import Actor
 from accounts.models import User, Workspace
 from operations import following, runner, wake
-from operations.models import Operation
+from operations.models import Operation, OperationLog
 from operations.services import lifecycle
 from tests.answers import assert_error
 from tests.factories import make_operation, make_server
@@ -97,6 +97,65 @@ def test_a_wait_without_a_free_place_is_202_at_once(
     answer = client.get(f"/v1/operations/{operation.pk}/wait?timeout=55")
 
     assert (answer.status_code, answer.headers["Retry-After"]) == (202, "1")
+
+
+@pytest.fixture
+def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "LOG_PAUSE_SECONDS", 0.01)
+
+
+def test_a_wait_for_the_log_answers_when_it_has_grown(
+    quick_looks: None, client: APIClient, workspace: Workspace
+) -> None:
+    operation = make_operation(workspace)
+    write_log(operation, "stdout", 0, b"three\n")
+    path = f"/v1/operations/{operation.pk}/wait?timeout=55"
+
+    grown = client.get(f"{path}&log=5")
+    later = Background(lambda: write_when_held(operation, 6, b"more\n"))
+    awaited = client.get(f"{path}&log=6")
+
+    later.join()
+    assert [grown.status_code, awaited.status_code] == [202, 202]
+    assert client.get(f"/v1/operations/{operation.pk}/log").content == b"three\nmore\n"
+
+
+def test_a_wait_for_the_log_answers_when_the_operation_ends(
+    only_wakes: None, client: APIClient, operator: User, workspace: Workspace
+) -> None:
+    operation = make_operation(workspace)
+    other = cancel_soon(operation, operator)
+
+    answer = client.get(f"/v1/operations/{operation.pk}/wait?timeout=30&log=0")
+
+    other.join()
+    assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
+
+
+def test_a_wait_for_the_log_is_in_vain_while_nothing_is_written(
+    quick_looks: None, client: APIClient, workspace: Workspace
+) -> None:
+    operation = make_operation(workspace)
+    write_log(operation, "stderr", 0, b"three\n")
+
+    answer = client.get(f"/v1/operations/{operation.pk}/wait?timeout=1&log=6")
+
+    assert answer.status_code == 202
+    assert (
+        "log" in assert_error(client.get(f"{answer.request['PATH_INFO']}?log=-1"), 400)["message"]
+    )
+
+
+def write_log(operation: Operation, stream: str, offset: int, data: bytes) -> None:
+    OperationLog.objects.create(
+        operation=operation, stream=stream, offset=offset, stream_offset=offset, data=data
+    )
+
+
+def write_when_held(operation: Operation, offset: int, data: bytes) -> None:
+    while not following.places.taken:
+        time.sleep(0.005)
+    write_log(operation, "stdout", offset, data)
 
 
 @pytest.mark.parametrize("timeout", ["56", "-1", "x", ""])

@@ -81,14 +81,14 @@ def test_steps_run_after_what_they_depend_on(client: APIClient, journal: Path) -
 def test_steps_that_do_not_depend_on_each_other_run_at_once(
     client: APIClient, journal: Path
 ) -> None:
-    run(client, *(server(f"sleep-0.2-{index}") for index in range(4)))
+    run(client, *(server(f"meet-4-{index}") for index in range(4)))
     assert most_at_once(read_journal(journal)) == 4
 
 
 def test_no_more_steps_run_at_once_than_the_workflow_allows(
     client: APIClient, journal: Path
 ) -> None:
-    run(client, *(server(f"sleep-0.05-{index}") for index in range(6)), parallel_limit=2)
+    run(client, *(server(f"meet-2-{index}") for index in range(6)), parallel_limit=2)
     assert most_at_once(read_journal(journal)) == 2
     assert len(started(journal)) == 6
 

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import stat
 import sys
+import uuid
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from django.db import connection
 from django.utils import timezone
 from django_q.models import Schedule
 
-from accounts.actor import SYSTEM
+from accounts.actor import COMMAND_LINE, SYSTEM
 from accounts.models import (
     AuditEvent,
     LoginThrottle,
@@ -33,8 +34,11 @@ from accounts.models import (
 )
 from operations import tasks, worker
 from operations.models import Operation, Server
+from operations.services import drain, lifecycle
 from operations.services.ending import Ending, end
 from tests.factories import bind, make_operation, make_user
+from tests.operations.harness import Background
+from tests.processes import wait_until
 
 
 def run(*arguments: object, monkeypatch: pytest.MonkeyPatch | None = None, stdin: str = "") -> str:
@@ -311,11 +315,47 @@ def test_run_operation_runs_here_and_ends_with_the_clis_exit_code(
     assert Server.objects.get().hostname == "ok-1"
 
 
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+def test_run_operation_says_what_it_waits_for(fake_cli: Path) -> None:
+    workspace = Workspace.objects.create(name="production")
+    params = {"hostname": "ok-1", "provider": "p", "plan": "q"}
+    first = make_operation(workspace, params=params)
+    Operation.objects.filter(pk=first.pk).update(
+        status="running", started_at=timezone.now(), host_id="elsewhere", runner=uuid.uuid4()
+    )
+    said = io.StringIO()
+    command = ["run_operation", "server_create", "--workspace", "production"]
+    command += [word for name, value in params.items() for word in ("--param", f"{name}={value}")]
+    waiting = Background(lambda: exits_with_1(*command, stderr=said))
+
+    wait_until(lambda: "waiting: others come first" in said.getvalue(), "it tells of the first")
+    drain.drain_system(actor=COMMAND_LINE, reason="tonight")
+    wait_until(lambda: "waiting: the system is drained: tonight" in said.getvalue(), "and of this")
+    [operation] = Operation.objects.filter(status="pending")
+    lifecycle.cancel_operation(operation=operation, actor=COMMAND_LINE)
+
+    waiting.join()
+    assert said.getvalue().count("waiting: ") == 2
+
+
+def exits_with_1(*command: str, stderr: io.StringIO) -> None:
+    with pytest.raises(SystemExit) as ended:
+        call_command(*command, stderr=stderr)
+    assert ended.value.code == 1
+
+
 def test_run_operation_checks_its_parameters(workspace: Workspace) -> None:
     with pytest.raises(CommandError, match="hostname: '-x' is no host name"):
         call_command(
             "run_operation", "server_delete", "--workspace", "production", "--param", "hostname=-x"
         )
+    assert not Operation.objects.exists()
+
+
+def test_run_operation_takes_no_json_that_the_api_would_refuse(workspace: Workspace) -> None:
+    command = ["run_operation", "taskserv_create", "--workspace", "production"]
+    with pytest.raises(CommandError, match="is not JSON"):
+        call_command(*command, "--param", "name=dns", "--param", 'settings={"a": "\\ud800"}')
     assert not Operation.objects.exists()
 
 

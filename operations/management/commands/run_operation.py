@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-import json
 import sys
 import time
 from typing import Any
 
+import orjson
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rest_framework.exceptions import ValidationError
 
@@ -14,7 +14,7 @@ from operations import logs, runner
 from operations.commands import RUNNABLE_KINDS, Kind
 from operations.models import Operation, OperationLog
 from operations.serializers import PARAMS
-from operations.services import lifecycle
+from operations.services import drain, lifecycle
 from operations.services.submit import submit_operation
 from provisioning.exception_handler import validation_error
 
@@ -68,12 +68,27 @@ class Command(BaseCommand):
         echo()
 
     def run_or_watch(self, operation: Operation, echo: Echo) -> None:
+        said = ""
         while not operation.is_final:
             runner.run_in_foreground(operation, echo)
             echo()
             operation.refresh_from_db()
+            why = why_pending(operation)
+            if why and why != said:
+                self.stderr.write(f"waiting: {why}")
+            said = why
             if not operation.is_final:
                 time.sleep(0.2)
+
+
+def why_pending(operation: Operation) -> str:
+    """What keeps it from being started; nothing when nothing does."""
+    if operation.status != Operation.Status.PENDING:
+        return ""
+    found = drain.find()
+    if found is None:
+        return "others come first, or the workspace is locked"
+    return f"the system is drained{f': {found.reason}' if found.reason else ''}"
 
 
 class Echo:
@@ -113,7 +128,7 @@ def read_value(value: str) -> Any:
     """Lists and objects as JSON; everything else is the text it looks like."""
     if value[:1] in "[{":
         try:
-            return json.loads(value)
-        except json.JSONDecodeError as error:
+            return orjson.loads(value)  # as strict as the API
+        except orjson.JSONDecodeError as error:
             raise CommandError(f"{value!r} is not JSON: {error}.") from None
     return value

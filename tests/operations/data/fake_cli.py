@@ -17,6 +17,7 @@
     big-N-*    N MiB on stdout, half of that on stderr, with characters of up to four bytes
     tell-*     tells its command line, its launcher's, its stdin and its settings file
     deep-*     a result nested 900 levels deep    null-*     a result with U+0000, bytes that are no text
+    meet-N-*   waits until N runs have begun, however slow the machine is, then ok
     again-N-*  fails at its first N - 1 runs, by the journal
 
 Every run appends one line `start <operation id> <pid> <seconds>` and one `end ...` to
@@ -63,6 +64,17 @@ def hold() -> None:
     go = os.environ["FAKE_CLI_JOURNAL"] + ".go"
     while not os.path.exists(go) and not os.path.exists(f"{go}-{sys.argv[3]}"):
         time.sleep(0.005)
+
+
+def meet(runs: int) -> None:
+    journal = os.environ["FAKE_CLI_JOURNAL"]
+    while begun(journal) < runs:
+        time.sleep(0.005)
+
+
+def begun(path: str) -> int:
+    with open(path, encoding="utf-8") as file:
+        return sum(line.startswith("start ") for line in file)
 
 
 def code_of_holding_child() -> int:
@@ -133,6 +145,9 @@ def main() -> int:
         print("half way", flush=True)
         print(f"\x1b[31mthe cloud refused {name}\x1b[0m", file=sys.stderr)
         code = int(number(name))
+    elif word == "meet":
+        meet(int(number(name)))
+        code = ok(name)
     elif word == "sleep":
         time.sleep(number(name))
         code = ok(name)
