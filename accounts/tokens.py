@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
+import time
 from typing import Any
 
 from rest_framework_simplejwt.exceptions import TokenError
@@ -38,6 +40,16 @@ def issue_pair(session: RefreshSession) -> dict[str, Any]:
 
 def parse_access(raw: bytes | str) -> dict[str, Any]:
     """The payload of a valid access token. Raises Unauthorized with one sentence."""
+    payload = _verified_access(raw)
+    if payload["exp"] <= time.time():
+        raise Unauthorized("The access token has expired: log in again.")
+    return dict(payload)
+
+
+@functools.lru_cache(4096)
+def _verified_access(raw: bytes | str) -> dict[str, Any]:
+    """Its payload, once its signature has been checked: a fifth of what a poll costs, and clients poll with
+    the same token. Only good tokens are kept."""
     return _parse(AccessToken, raw, "The access token")
 
 

@@ -33,11 +33,11 @@ class VerbRouter(SimpleRouter):
 
 
 router = VerbRouter(trailing_slash=False)
+router.register("operations", OperationViewSet, basename="operation")
 router.register("servers", ServerViewSet, basename="server")
 router.register("taskservs", TaskservViewSet, basename="taskserv")
 router.register("clusters", ClusterViewSet, basename="cluster")
 router.register("workflows", WorkflowViewSet, basename="workflow")
-router.register("operations", OperationViewSet, basename="operation")
 
 lock = WorkspaceLockViewSet.as_view({"get": "retrieve", "put": "update", "delete": "destroy"})
 drain = DrainViewSet.as_view({"get": "retrieve", "put": "update", "delete": "destroy"})

@@ -26,13 +26,13 @@ from operations import broker, machine, runner, wake
 from operations.models import Runner
 from operations.runner import signals
 from operations.runner.turn import register, remove_dead_runners
-from operations.services import drain, lifecycle
+from operations.services import lifecycle
 
 log = logging.getLogger("provisioning.worker")
 
 HEARTBEAT_SECONDS = 3.0
-# Work that could run has waited so long: the cluster is blocked.
-STUCK_AFTER = timedelta(seconds=30)
+# Work has waited so long for a turn to begin: the cluster is blocked.
+STUCK_SECONDS = 30.0
 BLOCKED_AFTER = timedelta(seconds=60)
 CLUSTER_STOP_SECONDS = 10.0
 RESTART_PAUSE_SECONDS = 1.0
@@ -44,6 +44,7 @@ class Worker:
         self.hurry = threading.Event()
         self.cluster: Any = None
         self.row: Runner | None = None
+        self.waits_since: float | None = None
 
     def run(self) -> None:
         """Until SIGTERM or SIGINT; a second one hurries."""
@@ -88,14 +89,27 @@ class Worker:
         if not self.cluster.sentinel.is_alive():
             log.error("the django-q2 cluster has died; starting another")
             self.replace_cluster()
-        elif is_stuck():
-            log.error("work waits although there is room; starting another django-q2 cluster")
+        elif self.is_stuck():
+            log.error(
+                "work waits for a runner that does not begin; starting another django-q2 cluster"
+            )
             self.replace_cluster()
         elif is_blocked():
             log.error("the runner stands still; starting another django-q2 cluster")
             self.replace_cluster()
 
+    def is_stuck(self) -> bool:
+        """Whether work for this host, new or left by a dead runner, has been waiting at each beat for far
+        too long, and nobody is at it. (By our own clock: how long it had to wait before is no sign.)"""
+        if runner.is_running_here() or not broker.has_work():
+            self.waits_since = None
+        elif self.waits_since is None:
+            self.waits_since = time.monotonic()
+        since = self.waits_since
+        return since is not None and time.monotonic() - since > STUCK_SECONDS
+
     def replace_cluster(self) -> None:
+        self.waits_since = None
         kill_cluster()
         time.sleep(RESTART_PAUSE_SECONDS)
         self.start_cluster()
@@ -169,17 +183,6 @@ def schedule(name: str, function: str, minutes: int) -> None:
             "minutes": minutes,
             "repeats": -1,
         },
-    )
-
-
-def is_stuck() -> bool:
-    """Whether work that could run here has waited far too long without a turn."""
-    oldest = lifecycle.claimable().first()
-    if oldest is None:
-        return False
-    since = max(oldest.eligible_at, oldest.created_at, drain.resumed_at() or oldest.created_at)
-    return (
-        timezone.now() - since > STUCK_AFTER and broker.has_work() and not runner.is_running_here()
     )
 
 

@@ -18,8 +18,8 @@ urlpatterns = [
     path("v1/openapi.json", views.OpenApiView.as_view(), name="openapi"),
     path("v1/docs", views.SwaggerView.as_view(), name="docs"),
     path("v1/redoc", views.RedocView.as_view(), name="redoc"),
+    path("v1/", include("operations.urls")),  # first: they are polled, and each route tried costs
     path("v1/", include("accounts.urls")),
-    path("v1/", include("operations.urls")),
     path("v1/auto-install/", include(autoinstall.v1)),
     path("api2/json/", include(autoinstall.api2)),
     path("admin/", admin.site.urls),

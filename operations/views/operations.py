@@ -18,8 +18,8 @@ from accounts.actor import Actor
 from accounts.permissions import require
 from operations.commands import KIND_CHOICES, Kind
 from operations.models import Operation
-from operations.rows import read_row, read_rows
-from operations.serializers import OperationOut, shown
+from operations.rows import read_row, read_rows, written
+from operations.serializers import OperationOut
 from operations.services import lifecycle
 from operations.services.rerun import rerun_operation
 from operations.views.base import IDEMPOTENCY_KEY, PREFER, Launch, launching
@@ -80,11 +80,11 @@ class OperationViewSet(FollowingViewSet):
         seen = self.actor.grants.workspaces_for(self.read_permission)
         if row is None or (seen is not None and row.workspace_id not in seen):
             raise Http404
-        return Response(shown(row))
+        return Response(written(row))
 
     @extend_schema(parameters=[OpenApiParameter(name) for name in FILTERS])
     def list(self, request: Request) -> Response:
-        return self.answer_page(lambda rows: [shown(row) for row in rows])
+        return self.answer_page(lambda rows: [written(row) for row in rows])
 
     def get_queryset(self) -> QuerySet[Operation]:
         """Who only reads needs nothing of the workspaces but their names, which the rows have."""

@@ -195,7 +195,7 @@ class LiveServer:
         """Poll as a client would until the operation has one of these statuses."""
         deadline = time.monotonic() + seconds
         while (operation := self.operation(operation_id))["status"] not in statuses:
-            assert time.monotonic() < deadline, operation
+            assert time.monotonic() < deadline, f"{operation}\n{self.said[-8000:]}"
             time.sleep(0.05)
         return operation
 

@@ -101,6 +101,37 @@ def test_what_another_host_runs_is_no_work(workspace: Workspace) -> None:
     assert not broker.has_work()
 
 
+def test_a_cluster_that_lets_new_work_wait_is_seen(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervisor = worker.Worker()
+    make_operation(workspace)
+    assert not supervisor.is_stuck()  # it has only begun to wait
+    monkeypatch.setattr(worker, "STUCK_SECONDS", 0.0)
+    assert supervisor.is_stuck()
+
+    lifecycle.claim_operations(runner=register(Runner.Role.TURN))
+    assert not supervisor.is_stuck()
+    assert supervisor.waits_since is None
+
+
+def test_a_cluster_that_leaves_a_dead_runners_work_alone_is_seen(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing can be claimed: what runs unattended is all there is."""
+    supervisor = worker.Worker()
+    make_operation(workspace)
+    dead = register(Runner.Role.TURN)
+    lifecycle.claim_operations(runner=dead)
+    assert not supervisor.is_stuck()
+    assert supervisor.waits_since is None
+
+    Runner.objects.filter(pk=dead.pk).update(pid_started=1)
+    assert not supervisor.is_stuck()
+    monkeypatch.setattr(worker, "STUCK_SECONDS", 0.0)
+    assert supervisor.is_stuck()
+
+
 @pytest.mark.parametrize(
     ("silent_seconds", "changes", "is_blocked"),
     [
