@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.actor import Actor
 from accounts.models import AuditEvent
-from provisioning.statements import Cursor, Insert
+from provisioning.statements import Driver, Insert
 
 Outcome = AuditEvent.Outcome
 
@@ -72,9 +72,9 @@ def row_of(
     }
 
 
-def write(cursor: Cursor, rows: Sequence[Mapping[str, Any]]) -> None:
-    """In the transaction of this cursor."""
-    _insert().write(cursor, rows)
+def write(driver: Driver, rows: Sequence[Mapping[str, Any]]) -> None:
+    """In the transaction of this connection."""
+    _insert().write(driver, rows)
 
 
 @functools.cache

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from operator import itemgetter
@@ -18,22 +20,44 @@ import orjson
 from django.db import connection, models, transaction
 
 IS_SQLITE = connection.vendor == "sqlite"
-# The driver's own: what is executed on it went through no code of Django's.
+# The driver's own connection and cursor: what is executed on them went through no code of Django's.
+Driver = Any
 Cursor = Any
 Adapter = Callable[[Any], Any]
 Row = TypeVar("Row", bound=models.Model)
 
+# A connection that was good so recently is not asked whether it still is, which is a journey of its own.
+GOOD_SECONDS = 1.0
+_good = threading.local()
+
 
 @contextlib.contextmanager
-def one_transaction() -> Iterator[Cursor]:
-    """A cursor for `Statement`s that all happen, or none. Errors of the database are Django's as always."""
-    with transaction.atomic():
-        connection.ensure_connection()
-        with (
-            connection.wrap_database_errors,
-            contextlib.closing(connection.connection.cursor()) as cursor,
-        ):
-            yield cursor
+def one_transaction() -> Iterator[Driver]:
+    """For `Statement`s that all happen, or none. Errors of the database are Django's as always.
+
+    On PostgreSQL statements travel together (the driver's pipeline mode) up to the next whose rows are
+    fetched; the last ones with the commit. So errors may come later than their statement.
+    """
+    if time.monotonic() - getattr(_good, "since", -GOOD_SECONDS) < GOOD_SECONDS:
+        connection.health_check_done = True
+    connection.ensure_connection()
+    # Inside of another transaction the pipeline has to end before its savepoint is set back.
+    is_outermost = not connection.in_atomic_block
+    with (
+        connection.wrap_database_errors,
+        _pipeline() if is_outermost else contextlib.nullcontext(),
+        transaction.atomic(),
+        contextlib.nullcontext() if is_outermost else _pipeline(),
+    ):
+        yield connection.connection
+    _good.since = time.monotonic()
+
+
+def _pipeline() -> contextlib.AbstractContextManager[Any]:
+    if IS_SQLITE:
+        return contextlib.nullcontext()
+    pipeline: contextlib.AbstractContextManager[Any] = connection.connection.pipeline()
+    return pipeline
 
 
 class Statement:
@@ -45,13 +69,13 @@ class Statement:
         self._of_driver = sql.replace("%s", self._place)
         self._for_rows = functools.lru_cache(64)(self._with_places)
 
-    def execute(self, cursor: Cursor, *parameters: Any) -> Cursor:
-        return cursor.execute(self._of_driver, parameters)
+    def execute(self, driver: Driver, *parameters: Any) -> Cursor:
+        return driver.execute(self._of_driver, parameters)
 
-    def execute_for(self, cursor: Cursor, rows: Sequence[Sequence[Any]]) -> Cursor:
+    def execute_for(self, driver: Driver, rows: Sequence[Sequence[Any]]) -> Cursor:
         """For all of these rows at once; there is at least one."""
         parameters = [value for row in rows for value in row]
-        return cursor.execute(self._for_rows(len(rows), len(rows[0])), parameters)
+        return driver.execute(self._for_rows(len(rows), len(rows[0])), parameters)
 
     def _with_places(self, rows: int, columns: int) -> str:
         row = f"({', '.join([self._place] * columns)})"
@@ -77,12 +101,12 @@ class Insert(Statement):
             (index, adapt) for index, field in enumerate(fields) if (adapt := _adapter(field))
         ]
 
-    def write(self, cursor: Cursor, rows: Sequence[Mapping[str, Any]]) -> None:
+    def write(self, driver: Driver, rows: Sequence[Mapping[str, Any]]) -> None:
         if IS_SQLITE:
-            self.execute_for(cursor, [self._adapted(row) for row in rows])
+            self.execute_for(driver, [self._adapted(row) for row in rows])
             return
         records = [dict(zip(self._columns, self._values(row), strict=True)) for row in rows]
-        self._of_records.execute(cursor, orjson.dumps(records).decode())
+        self._of_records.execute(driver, orjson.dumps(records).decode())
 
     def write_one(self, row: Mapping[str, Any]) -> None:
         """By Django's cursor: in the present transaction, or in one of its own."""

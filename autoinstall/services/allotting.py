@@ -19,7 +19,7 @@ from django.db.models.functions import Greatest
 from autoinstall.documents import MAX_COUNTER
 from autoinstall.models import HeldValue, TemplateCounter
 from autoinstall.snapshot import ConfigEntry
-from provisioning.statements import Cursor, Statement
+from provisioning.statements import Driver, Statement
 
 
 class Stale(Exception):
@@ -73,47 +73,55 @@ _GAP = (
 )
 
 
-def allot(cursor: Cursor, wishes: Sequence[Wish]) -> None:
-    """Fill in their values. Raises CounterAtEnd, and Stale when the counters were changed.
+class Allotting:
+    """The values of a transaction. The question for those that are held already is on the way when it is
+    made; `fill_in` does the rest."""
 
-    Counters are taken in the order of the wishes, then of their names: who sorts the wishes by their configs
-    has no other transaction wait for him while he waits for it.
-    """
-    for one in wishes:
-        one.values.clear()  # of a transaction that was undone
-    _fill_in_held(cursor, [one for one in wishes if one.config.is_sticky])
-    missing = [
-        (wish, name)
-        for wish in wishes
-        for name in sorted(wish.config.counters)
-        if name not in wish.values
-    ]
-    while missing:
-        _take(cursor, missing)
-        missing = _held_by_others(cursor, missing)
-        for wish, name in missing:
-            _pass_over_held(wish, name)
+    def __init__(self, driver: Driver, wishes: Sequence[Wish]) -> None:
+        self._driver = driver
+        self._wishes = wishes
+        keys = {(one.config.pk, one.identity) for one in wishes if one.config.is_sticky}
+        self._held = _HELD.execute_for(driver, list(keys)) if keys else None
+
+    def fill_in(self) -> None:
+        """Raises CounterAtEnd, and Stale when the counters were changed.
+
+        Counters are taken in the order of the wishes, then of their names: who sorts the wishes by their
+        configs has no other transaction wait for him while he waits for it.
+        """
+        self._fill_in_held()
+        missing = [
+            (wish, name)
+            for wish in self._wishes
+            for name in sorted(wish.config.counters)
+            if name not in wish.values
+        ]
+        while missing:
+            _take(self._driver, missing)
+            missing = _held_by_others(self._driver, missing)
+            for wish, name in missing:
+                _pass_over_held(wish, name)
+
+    def _fill_in_held(self) -> None:
+        held: dict[tuple[int, str], dict[str, int]] = {}
+        for config, identity, name, value in self._held.fetchall() if self._held else ():
+            held.setdefault((config, identity), {})[name] = value
+        for one in self._wishes:
+            one.values.clear()  # of a transaction that was undone
+            if one.config.is_sticky:
+                found = held.get((one.config.pk, one.identity), {})
+                one.values.update(
+                    (name, found[name]) for name in one.config.counters if name in found
+                )
 
 
-def _fill_in_held(cursor: Cursor, wishes: Sequence[Wish]) -> None:
-    if not wishes:
-        return
-    held: dict[tuple[int, str], dict[str, int]] = {}
-    keys = {(one.config.pk, one.identity) for one in wishes}
-    for config, identity, name, value in _HELD.execute_for(cursor, list(keys)).fetchall():
-        held.setdefault((config, identity), {})[name] = value
-    for one in wishes:
-        found = held.get((one.config.pk, one.identity), {})
-        one.values.update((name, found[name]) for name in one.config.counters if name in found)
-
-
-def _take(cursor: Cursor, missing: Sequence[_Missing]) -> None:
+def _take(driver: Driver, missing: Sequence[_Missing]) -> None:
     """The counters' next values."""
     wanted = Counter((wish.config.pk, name) for wish, name in missing)
     rows = [(config, name, count) for (config, name), count in wanted.items()]
     following = {
         (config, name): value - wanted[config, name]
-        for config, name, value in _TAKE.execute_for(cursor, rows).fetchall()
+        for config, name, value in _TAKE.execute_for(driver, rows).fetchall()
     }
     for wish, name in missing:
         key = (wish.config.pk, name)
@@ -133,7 +141,7 @@ def at_end(name: str) -> CounterAtEnd:
     return CounterAtEnd(f"The template counter {name!r} is at its end ({MAX_COUNTER}).")
 
 
-def _held_by_others(cursor: Cursor, taken: Sequence[_Missing]) -> list[_Missing]:
+def _held_by_others(driver: Driver, taken: Sequence[_Missing]) -> list[_Missing]:
     """Those whose value a machine held already. The rest is held from now on, or without stickiness just
     taken."""
     sticky = [one for one in taken if one[0].config.is_sticky]
@@ -141,10 +149,10 @@ def _held_by_others(cursor: Cursor, taken: Sequence[_Missing]) -> list[_Missing]
     refused: list[_Missing] = []
     if sticky:
         rows = [(wish.config.pk, name, wish.identity, wish.values[name]) for wish, name in sticky]
-        now_held = set(_HOLD.execute_for(cursor, rows).fetchall())
+        now_held = set(_HOLD.execute_for(driver, rows).fetchall())
         refused += [one for one in sticky if _key(one) not in now_held]
     if loose:
-        others = set(_OF_OTHERS.execute_for(cursor, [_key(one) for one in loose]).fetchall())
+        others = set(_OF_OTHERS.execute_for(driver, [_key(one) for one in loose]).fetchall())
         refused += [one for one in loose if _key(one) in others]
     return refused
 

@@ -17,7 +17,7 @@ from autoinstall.events import Event
 from autoinstall.models import Attempt
 from autoinstall.models.attempt import new_id
 from autoinstall.sysinfo import SystemInfo
-from provisioning.statements import Cursor, Insert
+from provisioning.statements import Driver, Insert
 
 if TYPE_CHECKING:
     from autoinstall.services.answering import Asked
@@ -94,14 +94,14 @@ def _insert() -> Insert:
     )
 
 
-def record(cursor: Cursor, attempts: Sequence[dict[str, Any]]) -> None:
+def record(driver: Driver, attempts: Sequence[dict[str, Any]]) -> None:
     """Write the rows and their events."""
     for one in attempts:
         one["reason"] = CONTROL.sub("?", one["reason"])[:1000]
         one["outcome"] = str(one["outcome"])
         one["status"] = str(one["status"])
-    _insert().write(cursor, attempts)
-    audit.write(cursor, [_event_of(one) for one in attempts])
+    _insert().write(driver, attempts)
+    audit.write(driver, [_event_of(one) for one in attempts])
 
 
 def _event_of(attempt: dict[str, Any]) -> dict[str, Any]:

@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from autoinstall.services import recording
-from autoinstall.services.allotting import Wish, allot
-from autoinstall.services.using import Use, use
+from autoinstall.services.allotting import Allotting, Wish
+from autoinstall.services.using import Use, Using
 from provisioning.statements import IS_SQLITE, one_transaction
 
 
@@ -147,9 +147,11 @@ def _commit(batch: Sequence[_Waiting]) -> None:
 
 def _write(drafts: Sequence[Draft]) -> list[bytes]:
     """First the tokens: all processes' transactions begin with the same lock."""
-    with one_transaction() as cursor:
-        use(cursor, [one.use for one in drafts if one.use])
-        allot(cursor, [one.wish for one in drafts if one.wish])
+    with one_transaction() as driver:
+        using = Using(driver, [one.use for one in drafts if one.use])
+        allotting = Allotting(driver, [one.wish for one in drafts if one.wish])
+        using.check()
+        allotting.fill_in()
         bodies = [one.finish() for one in drafts]
-        recording.record(cursor, [one.attempt for one in drafts])
+        recording.record(driver, [one.attempt for one in drafts])
     return bodies

@@ -13,7 +13,7 @@ from datetime import datetime
 from autoinstall.models import AnswerToken, Catalogue
 from autoinstall.services.allotting import Stale
 from autoinstall.snapshot import TokenEntry
-from provisioning.statements import Cursor, Statement, instant
+from provisioning.statements import Cursor, Driver, Statement, instant
 
 
 class Exhausted(Exception):
@@ -35,35 +35,43 @@ class Use:
 TOKENS, CATALOGUE = AnswerToken._meta.db_table, Catalogue._meta.db_table
 _USE = Statement(
     f"UPDATE {TOKENS} SET uses = uses + %s, last_used_at = %s, last_used_from = %s "  # noqa: S608
-    "WHERE id = %s AND generation = %s AND (max_uses IS NULL OR uses + %s <= max_uses)"
+    "WHERE id = %s AND generation = %s AND (max_uses IS NULL OR uses + %s <= max_uses) RETURNING id"
 )
 # A statement of its own: on PostgreSQL one that waited for the row would still see the catalogue of before.
 _GENERATION = Statement(f"SELECT generation FROM {CATALOGUE}")  # noqa: S608
 
 
-def use(cursor: Cursor, uses: Sequence[Use]) -> None:
-    """Raises Stale when a token or the catalogue changed since a decision, Exhausted when a token has not so
-    many uses left. First the tokens in order, so that the transactions of all processes begin with the same
-    lock."""
-    of_token: dict[int, list[Use]] = {}
-    for one in uses:
-        of_token.setdefault(one.token.pk, []).append(one)
-    for pk in sorted(of_token):
-        _use_one(cursor, of_token[pk])
-    if uses:
-        generation = _GENERATION.execute(cursor).fetchone()[0]
-        if any(one.generation != generation for one in uses):
-            raise Stale
+class Using:
+    """The uses of a transaction. Their statements are on the way when it is made; `check` reads what came
+    of them. First the tokens in order, so that the transactions of all processes begin with the same lock."""
+
+    def __init__(self, driver: Driver, uses: Sequence[Use]) -> None:
+        of_token: dict[int, list[Use]] = {}
+        for one in uses:
+            of_token.setdefault(one.token.pk, []).append(one)
+        self._uses = uses
+        self._updates = [(of_token[pk], _update(driver, of_token[pk])) for pk in sorted(of_token)]
+        self._generation = _GENERATION.execute(driver) if uses else None
+
+    def check(self) -> None:
+        """Raises Stale when a token or the catalogue changed since a decision, Exhausted when a token has not
+        so many uses left."""
+        for uses, cursor in self._updates:
+            token = uses[-1].token
+            if not cursor.fetchall():
+                rows = AnswerToken.objects.filter(pk=token.pk, generation=token.generation)
+                raise Exhausted if rows.exists() else Stale
+            if any(one.token.generation != token.generation for one in uses):
+                raise Stale
+        if self._generation is not None:
+            generation = self._generation.fetchone()[0]
+            if any(one.generation != generation for one in self._uses):
+                raise Stale
 
 
-def _use_one(cursor: Cursor, uses: Sequence[Use]) -> None:
+def _update(driver: Driver, uses: Sequence[Use]) -> Cursor:
     last = uses[-1]
     token, count = last.token, sum(one.count for one in uses)
-    _USE.execute(
-        cursor, count, instant(last.at), last.source, token.pk, token.generation, max(count, 1)
+    return _USE.execute(
+        driver, count, instant(last.at), last.source, token.pk, token.generation, max(count, 1)
     )
-    if cursor.rowcount == 0:
-        is_same = AnswerToken.objects.filter(pk=token.pk, generation=token.generation).exists()
-        raise Exhausted if is_same else Stale
-    if any(one.token.generation != token.generation for one in uses):
-        raise Stale
