@@ -17,6 +17,7 @@ from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
 import orjson
+import psycopg
 from django.db import connection, models, transaction
 
 IS_SQLITE = connection.vendor == "sqlite"
@@ -40,6 +41,7 @@ def one_transaction() -> Iterator[Driver]:
     """
     if time.monotonic() - getattr(_good, "since", -GOOD_SECONDS) < GOOD_SECONDS:
         connection.health_check_done = True
+    connection.close_if_health_check_failed()  # not in a pipeline, where it could not ask
     connection.ensure_connection()
     # Inside of another transaction the pipeline has to end before its savepoint is set back.
     is_outermost = not connection.in_atomic_block
@@ -61,25 +63,38 @@ def _pipeline() -> contextlib.AbstractContextManager[Any]:
 
 
 class Statement:
-    """SQL with `%s` for its parameters; `{rows}` stands for the rows of a VALUES list."""
+    """SQL with `%s` for its parameters; `{rows}` stands for the table `wanted` of the rows that are given, with
+    the columns `column1` and so on, of these types of PostgreSQL's."""
 
-    def __init__(self, sql: str) -> None:
+    def __init__(self, sql: str, *types: str) -> None:
         self.sql = sql
-        self._place = "?" if IS_SQLITE else "%s"
-        self._of_driver = sql.replace("%s", self._place)
-        self._for_rows = functools.lru_cache(64)(self._with_places)
+        self._of_driver = sql.replace("%s", "?") if IS_SQLITE else sql
+        # One text for any number of rows, which the server plans once.
+        columns = ", ".join(f"column{number}" for number, _ in enumerate(types, 1))
+        arrays = ", ".join(f"%s::{name}[]" for name in types)
+        self._for_arrays = sql.replace("{rows}", f"unnest({arrays}) AS wanted({columns})")
+        self._for_places = functools.lru_cache(64)(self._with_places)
 
     def execute(self, driver: Driver, *parameters: Any) -> Cursor:
-        return driver.execute(self._of_driver, parameters)
+        return _run(driver, self._of_driver, parameters)
 
     def execute_for(self, driver: Driver, rows: Sequence[Sequence[Any]]) -> Cursor:
         """For all of these rows at once; there is at least one."""
+        if not IS_SQLITE:
+            return _run(driver, self._for_arrays, [list(column) for column in zip(*rows, strict=True)])
         parameters = [value for row in rows for value in row]
-        return driver.execute(self._for_rows(len(rows), len(rows[0])), parameters)
+        return _run(driver, self._for_places(len(rows), len(rows[0])), parameters)
 
     def _with_places(self, rows: int, columns: int) -> str:
-        row = f"({', '.join([self._place] * columns)})"
-        return self._of_driver.replace("{rows}", ", ".join([row] * rows))
+        row = f"({', '.join(['?'] * columns)})"
+        return self._of_driver.replace("{rows}", f"(VALUES {', '.join([row] * rows)}) AS wanted")
+
+
+def _run(driver: Driver, sql: str, parameters: Sequence[Any]) -> Cursor:
+    """On PostgreSQL with the parameters apart from the SQL, which Django's cursors write into it."""
+    if IS_SQLITE:
+        return driver.execute(sql, parameters)
+    return psycopg.Cursor(driver).execute(sql, parameters, prepare=True)
 
 
 class Insert(Statement):
@@ -90,7 +105,7 @@ class Insert(Statement):
         self._columns = [field.column for field in fields]
         columns = ", ".join(map(connection.ops.quote_name, self._columns))
         table = connection.ops.quote_name(model._meta.db_table)
-        super().__init__(f"INSERT INTO {table} ({columns}) VALUES {{rows}}")  # noqa: S608 - names of ours
+        super().__init__(f"INSERT INTO {table} ({columns}) SELECT * FROM {{rows}}")  # noqa: S608 - names of ours
         # One parameter: the driver was measured to need 100 us for the placeholders of each answer.
         self._of_records = Statement(
             f"INSERT INTO {table} ({columns}) SELECT {columns} "  # noqa: S608
@@ -113,7 +128,7 @@ class Insert(Statement):
         values = self._adapted(row)
         places = ", ".join(["%s"] * len(values))
         with connection.cursor() as cursor:
-            cursor.execute(self.sql.replace("{rows}", f"({places})"), values)
+            cursor.execute(self.sql.replace("SELECT * FROM {rows}", f"VALUES ({places})"), values)
 
     def _adapted(self, row: Mapping[str, Any]) -> list[Any]:
         values = list(self._values(row))

@@ -47,23 +47,27 @@ _Missing = tuple[Wish, str]  # and the name of the counter
 COUNTERS = TemplateCounter._meta.db_table
 HELD = HeldValue._meta.db_table
 _HELD = Statement(
-    "SELECT config_id, identity, name, value FROM (VALUES {rows}) AS wanted "  # noqa: S608 - our tables
-    f"JOIN {HELD} ON config_id = wanted.column1 AND identity = wanted.column2"
+    "SELECT config_id, identity, name, value FROM {rows} "
+    f"JOIN {HELD} ON config_id = wanted.column1 AND identity = wanted.column2",
+    *("bigint", "text"),
 )
 # A row is a config, a name, and how many values are taken.
 _TAKE = Statement(
     f"UPDATE {COUNTERS} SET value = value + wanted.column3 "  # noqa: S608
-    "FROM (VALUES {rows}) AS wanted WHERE config_id = wanted.column1 AND name = wanted.column2 "
+    "FROM {rows} WHERE config_id = wanted.column1 AND name = wanted.column2 "
     f"AND value <= {MAX_COUNTER + 1} - wanted.column3 "
-    "RETURNING config_id, name, value"
+    "RETURNING config_id, name, value",
+    *("bigint", "text", "bigint"),
 )
 _HOLD = Statement(
-    f"INSERT INTO {HELD} (config_id, name, identity, value) VALUES {{rows}} "  # noqa: S608
-    "ON CONFLICT DO NOTHING RETURNING config_id, name, value"
+    f"INSERT INTO {HELD} (config_id, name, identity, value) "  # noqa: S608
+    "SELECT * FROM {rows} WHERE true ON CONFLICT DO NOTHING RETURNING config_id, name, value",
+    *("bigint", "text", "text", "bigint"),
 )
 _OF_OTHERS = Statement(
-    f"SELECT config_id, name, value FROM (VALUES {{rows}}) AS wanted JOIN {HELD} "  # noqa: S608
-    "ON config_id = wanted.column1 AND name = wanted.column2 AND value = wanted.column3"
+    f"SELECT config_id, name, value FROM {{rows}} JOIN {HELD} "  # noqa: S608
+    "ON config_id = wanted.column1 AND name = wanted.column2 AND value = wanted.column3",
+    *("bigint", "text", "bigint"),
 )
 _GAP = (
     f"SELECT MIN(held.value + 1) FROM {HELD} held "  # noqa: S608
