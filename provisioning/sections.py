@@ -47,7 +47,7 @@ class ServerSection(Section):
     tls_key: Path | None = None
     client_ca: Path | None = None
     web_processes: int = Field(2, ge=1, le=64)
-    web_threads: int = Field(16, ge=1, le=256)
+    web_threads: int = Field(32, ge=1, le=256)
     held_requests: int | None = Field(None, ge=0, le=255)
     stream_seconds: int = Field(120, ge=1, le=3600)
     max_body_bytes: int = Field(1024 * 1024, ge=1024, le=100 * 1024 * 1024)

@@ -244,7 +244,7 @@ MAX_CONCURRENT_OPERATIONS = CONFIG.provisioning.max_concurrent_operations
 CANCEL_GRACE_SECONDS = CONFIG.provisioning.cancel_grace_seconds
 SHUTDOWN_GRACE_SECONDS = CONFIG.provisioning.shutdown_grace_seconds
 STATUS_TIMEOUT_SECONDS = CONFIG.provisioning.status_timeout_seconds
-STATUS_CALLS_AT_ONCE = max(1, CONFIG.server.web_threads // 2)  # of each process
+STATUS_CALLS_AT_ONCE = max(1, CONFIG.server.web_threads // 4)  # of each process
 HELD_REQUESTS = (  # of each process
     CONFIG.server.web_threads // 4
     if CONFIG.server.held_requests is None

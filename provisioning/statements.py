@@ -40,7 +40,7 @@ def one_transaction() -> Iterator[Driver]:
     fetched; the last ones with the commit. So errors may come later than their statement.
     """
     if time.monotonic() - getattr(_good, "since", -GOOD_SECONDS) < GOOD_SECONDS:
-        connection.health_check_done = True
+        connection.health_check_done = True  # type: ignore[attr-defined]
     connection.close_if_health_check_failed()  # not in a pipeline, where it could not ask
     connection.ensure_connection()
     # Inside of another transaction the pipeline has to end before its savepoint is set back.
@@ -63,13 +63,12 @@ def _pipeline() -> contextlib.AbstractContextManager[Any]:
 
 
 class Statement:
-    """SQL with `%s` for its parameters; `{rows}` stands for the table `wanted` of the rows that are given, with
-    the columns `column1` and so on, of these types of PostgreSQL's."""
+    """SQL with `%s` for its parameters; `{rows}` stands for the table `wanted` of the rows that are given,
+    with the columns `column1` and so on, of these types of PostgreSQL's."""
 
     def __init__(self, sql: str, *types: str) -> None:
         self.sql = sql
         self._of_driver = sql.replace("%s", "?") if IS_SQLITE else sql
-        # One text for any number of rows, which the server plans once.
         columns = ", ".join(f"column{number}" for number, _ in enumerate(types, 1))
         arrays = ", ".join(f"%s::{name}[]" for name in types)
         self._for_arrays = sql.replace("{rows}", f"unnest({arrays}) AS wanted({columns})")
@@ -81,7 +80,9 @@ class Statement:
     def execute_for(self, driver: Driver, rows: Sequence[Sequence[Any]]) -> Cursor:
         """For all of these rows at once; there is at least one."""
         if not IS_SQLITE:
-            return _run(driver, self._for_arrays, [list(column) for column in zip(*rows, strict=True)])
+            return _run(
+                driver, self._for_arrays, [list(column) for column in zip(*rows, strict=True)]
+            )
         parameters = [value for row in rows for value in row]
         return _run(driver, self._for_places(len(rows), len(rows[0])), parameters)
 
@@ -91,10 +92,11 @@ class Statement:
 
 
 def _run(driver: Driver, sql: str, parameters: Sequence[Any]) -> Cursor:
-    """On PostgreSQL with the parameters apart from the SQL, which Django's cursors write into it."""
+    """On PostgreSQL with the parameters apart from the SQL, which Django's cursors write into it. Never
+    prepared: a pooler in between may hand the next transaction to another of its connections."""
     if IS_SQLITE:
         return driver.execute(sql, parameters)
-    return psycopg.Cursor(driver).execute(sql, parameters, prepare=True)
+    return psycopg.Cursor(driver).execute(sql, parameters)
 
 
 class Insert(Statement):

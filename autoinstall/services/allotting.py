@@ -47,7 +47,7 @@ _Missing = tuple[Wish, str]  # and the name of the counter
 COUNTERS = TemplateCounter._meta.db_table
 HELD = HeldValue._meta.db_table
 _HELD = Statement(
-    "SELECT config_id, identity, name, value FROM {rows} "
+    "SELECT config_id, identity, name, value FROM {rows} "  # noqa: S608 - our tables
     f"JOIN {HELD} ON config_id = wanted.column1 AND identity = wanted.column2",
     *("bigint", "text"),
 )

@@ -19,6 +19,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.db import OperationalError, connection
+
 from autoinstall.services import recording
 from autoinstall.services.allotting import Allotting, Wish
 from autoinstall.services.using import Use, Using
@@ -68,10 +70,19 @@ class _Waiting:
     def write_alone(self) -> None:
         """In a transaction of its own; whatever it raises is its caller's alone."""
         try:
-            (self.body,) = _write([self.draft])
+            (self.body,) = self._written()
         except BaseException as error:
             self.error = error
         self.is_done = True
+
+    def _written(self) -> list[bytes]:
+        try:
+            return _write([self.draft])
+        except OperationalError:
+            if connection.connection is not None and connection.is_usable():
+                raise
+            connection.close()  # it broke since it was last used; an installer asks only once
+            return _write([self.draft])
 
     def outcome(self) -> bytes:
         assert self.is_done, "nobody is answered before his draft has been committed"

@@ -10,7 +10,7 @@ from django.core.management import call_command
 from granian import Granian
 from granian.constants import Interfaces
 
-THREADS = 16  # web_threads of ours by default
+THREADS = 32  # web_threads of ours by default
 
 
 def main(port: int, rows: int) -> None:

@@ -57,6 +57,21 @@ def test_the_word_bearer_may_be_written_in_any_case(pair: dict[str, Any]) -> Non
     assert get_me(f"bearer {pair['token']}").status_code == 200
 
 
+def test_a_token_that_was_accepted_ends_all_the_same(
+    pair: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    header = f"Bearer {pair['token']}"
+    assert get_me(header).status_code == 200
+    ends = payload_of(pair["token"])["exp"]
+    monkeypatch.setattr(time, "time", lambda: ends - 0.5)
+    assert get_me(header).status_code == 200
+    monkeypatch.setattr(time, "time", lambda: float(ends))
+    assert (
+        assert_error(get_me(header), 401)["message"]
+        == "The access token has expired: log in again."
+    )
+
+
 BAD: dict[str, Callable[[dict[str, Any]], str]] = {
     "signed by a foreign key": lambda p: signed(p["token"], FOREIGN_KEY, "HS256"),
     "algorithm none": lambda p: signed(p["token"], "", "none"),

@@ -153,6 +153,27 @@ def test_who_waited_for_the_tokens_row_is_answered_by_the_catalogue_of_now() -> 
 
 @apart
 @postgresql
+def test_a_connection_that_breaks_between_two_requests_costs_neither_its_answer() -> None:
+    _, credential = make_token("rack-7")
+    make_config(authorized_tokens=["rack-7"])
+    assert ask(credential).status_code == 200
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        mine = cursor.fetchone()[0]
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(in_thread, lambda: terminate(mine)).result(30)
+
+    assert ask(credential, system_info("SN-2")).status_code == 200
+    assert Attempt.objects.filter(outcome="answered").count() == 2
+
+
+def terminate(pid: int) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+
+
+@apart
+@postgresql
 def test_a_token_whose_row_is_held_keeps_no_other_token_waiting() -> None:
     token, credential = make_token("rack-7")
     _, other = make_token("rack-8")

@@ -342,7 +342,7 @@ def test_a_cli_that_hangs_holds_only_some_of_the_threads(
 ) -> None:
     settings.STATUS_TIMEOUT_SECONDS = 2.0
     allowed = settings.STATUS_CALLS_AT_ONCE
-    assert allowed == 8  # of sixteen threads
+    assert allowed == 8  # of 32 threads
     servers = [make_server(workspace, f"sleep-60-{index}") for index in range(allowed + 4)]
 
     def ask(server: Server) -> tuple[str, float]:

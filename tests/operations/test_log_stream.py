@@ -188,7 +188,7 @@ def test_beyond_the_places_a_stream_is_503_and_a_closed_one_makes_room(
 
 
 def test_a_quarter_of_the_threads_are_places() -> None:
-    assert django_settings.HELD_REQUESTS == 4
+    assert django_settings.HELD_REQUESTS == 8
 
 
 def test_a_stream_of_another_workspace_is_404_and_takes_no_place(
