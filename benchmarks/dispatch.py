@@ -2,7 +2,8 @@
 
 Ours is the real server on SQLite over HTTP, the CLI a shell script that writes down when it began.
 Stock is django-q2 with its ORM broker on a SQLite file of its own (default poll), whose task starts
-the same script. Both are idle before each submission. Rounds alternate between the two.
+the same script. Both are idle before each submission. Then a backlog, queued with one commit, and how many
+of its scripts begin in a second. Rounds alternate between the two.
 
     ./run bench dispatch
 """
@@ -10,6 +11,7 @@ the same script. Both are idle before each submission. Rounds alternate between 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import statistics
 import subprocess
@@ -19,10 +21,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks.engine.server import ROOT, our_server, running
+from benchmarks.catalogue import report
+from benchmarks.engine.server import ROOT, Server, our_server, running, wait_for
 
 ROUNDS, SUBMISSIONS, PAUSE_SECONDS = 5, 12, 0.25
-GOAL_RATIO = 0.10
+BACKLOG, AT_ONCE = 150, 20
+GOAL_RATIO, GOAL_P99_MS, GOAL_RATE = 0.10, 30.0, 5.0
 
 SCRIPT = """#!/bin/sh
 date +%s%N >>"$BENCH_HOME/starts"
@@ -39,13 +43,40 @@ def main() -> None:
         starts = home / "starts"
         starts.touch()
         os.environ["BENCH_HOME"] = name
-        with our_server(home / "ours", script) as server, stock_cluster(home / "stock") as stock:
-            ours = server.create
-            submit_stock = lambda: stock(script)  # noqa: E731
-            measure(ours, starts)  # warm both up
+        limit = str(AT_ONCE)
+        with (
+            our_server(home / "ours", script, max_concurrent_operations=limit) as server,
+            stock_cluster(home / "stock", script) as stock,
+        ):
+            submit_stock = functools.partial(stock, 1)
+            measure(server.create, starts)  # warm both up
             measure(submit_stock, starts)
-            rounds = [(measure(ours, starts), measure(submit_stock, starts)) for _ in range(ROUNDS)]
-    report([r[0] for r in rounds], [r[1] for r in rounds])
+            idle = [
+                (measure(server.create, starts), measure(submit_stock, starts))
+                for _ in range(ROUNDS)
+            ]
+            ours = functools.partial(fill, server)
+            busy = [(rate(ours, starts), rate(stock, starts)) for _ in range(ROUNDS)]
+    report_idle([one for one, _ in idle], [one for _, one in idle])
+    report_busy([one for one, _ in busy], [one for _, one in busy])
+
+
+def fill(server: Server, count: int) -> None:
+    environment = {**server.environment, "DJANGO_SETTINGS_MODULE": "provisioning.settings"}
+    argv = [sys.executable, "-m", "benchmarks.engine.backlog", str(count)]
+    subprocess.run(argv, env=environment, cwd=ROOT, check=True)
+
+
+def rate(queue: Callable[[int], None], starts: Path) -> float:
+    """CLIs that begin in a second, of a backlog, from the first to the last."""
+    known = len(starts.read_text().splitlines())
+    queue(BACKLOG)
+    wait_for(
+        lambda: len(starts.read_text().splitlines()) >= known + BACKLOG, "the backlog has begun"
+    )
+    began = sorted(map(int, starts.read_text().splitlines()[known:]))
+    time.sleep(1)  # the last ones end
+    return (BACKLOG - 1) / (began[-1] - began[0]) * 1e9
 
 
 def measure(submit: Callable[[], object], starts: Path) -> list[float]:
@@ -63,7 +94,7 @@ def measure(submit: Callable[[], object], starts: Path) -> list[float]:
 
 
 @contextlib.contextmanager
-def stock_cluster(state: Path) -> Iterator[Callable[[Path], None]]:
+def stock_cluster(state: Path, script: Path) -> Iterator[Callable[[int], None]]:
     state.mkdir()
     os.environ["STOCK_DATABASE"] = str(state / "db.sqlite3")
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "benchmarks.stock.settings"}
@@ -75,31 +106,40 @@ def stock_cluster(state: Path) -> Iterator[Callable[[Path], None]]:
     ):
         time.sleep(3)
 
-        def submit(script: Path) -> None:
+        def submit(count: int) -> None:
             assert pipe.stdin
             assert pipe.stdout
-            pipe.stdin.write(f"{script}\n".encode())
+            pipe.stdin.write(f"{count} {script}\n".encode())
             pipe.stdin.flush()
             pipe.stdout.readline()
 
         yield submit
 
 
-def report(ours: list[list[float]], stock: list[list[float]]) -> None:
-    print(f"submit -> CLI started, ms, {ROUNDS} rounds of {SUBMISSIONS}")
-    print(f"{'':8}{'median':>9}{'min':>9}{'max':>9}{'p99':>9}")
+def report_idle(ours: list[list[float]], stock: list[list[float]]) -> None:
+    report.heading(f"Submit -> CLI started, ms, idle, SQLite, {ROUNDS} rounds of {SUBMISSIONS}")
+    p99s = []
     for name, rounds in (("ours", ours), ("stock", stock)):
-        medians = [statistics.median(one) for one in rounds]
         everything = sorted(value for one in rounds for value in one)
-        p99 = everything[int(len(everything) * 0.99)]
-        print(
-            f"{name:8}{statistics.median(medians):9.1f}{min(medians):9.1f}{max(medians):9.1f}{p99:9.1f}"
-        )
+        p99s.append(everything[int(len(everything) * 0.99)])
+        report.line(f"{name}: p50 of each round", [statistics.median(one) for one in rounds])
+        report.line(f"{name}: p99 of all", p99s[-1:])
     ratios = [statistics.median(a) / statistics.median(b) for a, b in zip(ours, stock, strict=True)]
-    ratio = statistics.median(ratios)
-    verdict = "met" if ratio <= GOAL_RATIO else "short"
-    print(f"ratio   {ratio:9.3f}{min(ratios):9.3f}{max(ratios):9.3f}")
-    print(f"goal: ratio <= {GOAL_RATIO:g}: {verdict}")
+    report.at_most("p50, ours / stock", ratios, GOAL_RATIO, 3)
+    report.goal(f"p99 <= {GOAL_P99_MS:g} ms", is_met=p99s[0] <= GOAL_P99_MS)
+
+
+def report_busy(ours: list[float], stock: list[float]) -> None:
+    report.heading(
+        f"CLIs started per second, {BACKLOG} waiting, {AT_ONCE} at once, {ROUNDS} rounds"
+    )
+    report.line("ours", ours)
+    report.line("stock", stock)
+    ratios = [a / b for a, b in zip(ours, stock, strict=True)]
+    report.line("ours / stock", ratios, 2)
+    report.goal(
+        f"starts per second >= {GOAL_RATE:g}x stock", is_met=statistics.median(ratios) >= GOAL_RATE
+    )
 
 
 if __name__ == "__main__":
