@@ -21,9 +21,10 @@ import psycopg
 from django.db import connection, models, transaction
 
 IS_SQLITE = connection.vendor == "sqlite"
-# The driver's own connection and cursor: what is executed on them went through no code of Django's.
+# The driver's own connection: what is executed on it went through no code of Django's.
 Driver = Any
-Cursor = Any
+# Waits for the rows of a statement that is on its way.
+Fetch = Callable[[], list[Any]]
 Adapter = Callable[[Any], Any]
 Row = TypeVar("Row", bound=models.Model)
 
@@ -74,10 +75,10 @@ class Statement:
         self._for_arrays = sql.replace("{rows}", f"unnest({arrays}) AS wanted({columns})")
         self._for_places = functools.lru_cache(64)(self._with_places)
 
-    def execute(self, driver: Driver, *parameters: Any) -> Cursor:
+    def execute(self, driver: Driver, *parameters: Any) -> Fetch:
         return _run(driver, self._of_driver, parameters)
 
-    def execute_for(self, driver: Driver, rows: Sequence[Sequence[Any]]) -> Cursor:
+    def execute_for(self, driver: Driver, rows: Sequence[Sequence[Any]]) -> Fetch:
         """For all of these rows at once; there is at least one."""
         if not IS_SQLITE:
             return _run(
@@ -91,12 +92,16 @@ class Statement:
         return self._of_driver.replace("{rows}", f"(VALUES {', '.join([row] * rows)}) AS wanted")
 
 
-def _run(driver: Driver, sql: str, parameters: Sequence[Any]) -> Cursor:
+def _run(driver: Driver, sql: str, parameters: Sequence[Any]) -> Fetch:
     """On PostgreSQL with the parameters apart from the SQL, which Django's cursors write into it. Never
     prepared: a pooler in between may hand the next transaction to another of its connections."""
     if IS_SQLITE:
-        return driver.execute(sql, parameters)
-    return psycopg.Cursor(driver).execute(sql, parameters)
+        # At once: a statement with rows left to read would keep its view of the database, and the next
+        # transaction of this connection from writing, for as long as anything (a traceback) holds it.
+        rows = driver.execute(sql, parameters).fetchall()
+        return lambda: rows
+    fetch: Fetch = psycopg.Cursor(driver).execute(sql, parameters).fetchall
+    return fetch
 
 
 class Insert(Statement):

@@ -108,7 +108,7 @@ class Allotting:
 
     def _fill_in_held(self) -> None:
         held: dict[tuple[int, str], dict[str, int]] = {}
-        for config, identity, name, value in self._held.fetchall() if self._held else ():
+        for config, identity, name, value in self._held() if self._held else ():
             held.setdefault((config, identity), {})[name] = value
         for one in self._wishes:
             one.values.clear()  # of a transaction that was undone
@@ -125,7 +125,7 @@ def _take(driver: Driver, missing: Sequence[_Missing]) -> None:
     rows = [(config, name, count) for (config, name), count in wanted.items()]
     following = {
         (config, name): value - wanted[config, name]
-        for config, name, value in _TAKE.execute_for(driver, rows).fetchall()
+        for config, name, value in _TAKE.execute_for(driver, rows)()
     }
     for wish, name in missing:
         key = (wish.config.pk, name)
@@ -153,10 +153,10 @@ def _held_by_others(driver: Driver, taken: Sequence[_Missing]) -> list[_Missing]
     refused: list[_Missing] = []
     if sticky:
         rows = [(wish.config.pk, name, wish.identity, wish.values[name]) for wish, name in sticky]
-        now_held = set(_HOLD.execute_for(driver, rows).fetchall())
+        now_held = set(_HOLD.execute_for(driver, rows)())
         refused += [one for one in sticky if _key(one) not in now_held]
     if loose:
-        others = set(_OF_OTHERS.execute_for(driver, [_key(one) for one in loose]).fetchall())
+        others = set(_OF_OTHERS.execute_for(driver, [_key(one) for one in loose])())
         refused += [one for one in loose if _key(one) in others]
     return refused
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from autoinstall.models import AnswerToken, Catalogue
 from autoinstall.services.allotting import Stale
 from autoinstall.snapshot import TokenEntry
-from provisioning.statements import Cursor, Driver, Statement, instant
+from provisioning.statements import Driver, Fetch, Statement, instant
 
 
 class Exhausted(Exception):
@@ -56,20 +56,20 @@ class Using:
     def check(self) -> None:
         """Raises Stale when a token or the catalogue changed since a decision, Exhausted when a token has not
         so many uses left."""
-        for uses, cursor in self._updates:
+        for uses, updated in self._updates:
             token = uses[-1].token
-            if not cursor.fetchall():
+            if not updated():
                 rows = AnswerToken.objects.filter(pk=token.pk, generation=token.generation)
                 raise Exhausted if rows.exists() else Stale
             if any(one.token.generation != token.generation for one in uses):
                 raise Stale
         if self._generation is not None:
-            generation = self._generation.fetchone()[0]
+            [[generation]] = self._generation()
             if any(one.generation != generation for one in self._uses):
                 raise Stale
 
 
-def _update(driver: Driver, uses: Sequence[Use]) -> Cursor:
+def _update(driver: Driver, uses: Sequence[Use]) -> Fetch:
     last = uses[-1]
     token, count = last.token, sum(one.count for one in uses)
     return _USE.execute(
