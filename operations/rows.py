@@ -1,7 +1,7 @@
 """Operations as they are shown, written by the database: every client polls them.
 
-The database makes JSON of a row's columns itself, which was measured at half the cost of handing them to
-Python and writing them there; instances of the ORM cost ten times as much.
+The database makes JSON of a row's columns itself, instead of handing them to Python and having them written
+there: with it a list of 50 took a quarter of the CPU of DRF's ModelSerializer, without it a third.
 """
 
 from __future__ import annotations
