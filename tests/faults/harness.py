@@ -173,6 +173,13 @@ def kill(pids: Iterable[int], number: signal.Signals = signal.SIGKILL) -> None:
             os.kill(pid, number)
 
 
+def kill_at_once(pids: Iterable[int]) -> None:
+    """All are stopped first: none lives on to see, and to record, the end of another."""
+    victims = sorted(pids)
+    kill(victims, signal.SIGSTOP)
+    kill(victims)
+
+
 def holder_of(path: Path) -> int:
     """Who has this file locked by flock(2), as /proc/locks tells (proc(5)); 0 when nobody has."""
     inode = path.stat().st_ino

@@ -26,6 +26,7 @@ from tests.faults.harness import (
     Outcome,
     cli_of,
     kill,
+    kill_at_once,
 )
 from tests.processes import processes_of, starts_of, wait_until
 
@@ -228,7 +229,7 @@ def test_a_cli_and_its_runner_killed_at_once_are_told_apart_from_work_that_waits
     operation = target.create_server("hold-both")
     target.wait_for_word(operation["id"], "start")
     later = target.create_server("hold-both")
-    kill(processes_of(operation["id"]) | target.victims(RUNNER))
+    kill_at_once(processes_of(operation["id"]) | target.victims(RUNNER))
     target.assert_outcome(operation["id"], Outcome("failed", "lost", None))
     target.release("hold-both")
     target.assert_outcome(later["id"], COMPLETED)
