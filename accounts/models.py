@@ -16,6 +16,7 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from accounts.roles import PERMISSIONS
+from provisioning.jsonb import Decoder
 
 NAME_RULE = (
     "must begin with a letter or digit and hold only letters, digits, '.', '_' and '-' "
@@ -306,7 +307,7 @@ class AuditEvent(models.Model):
     source = models.CharField(max_length=45, blank=True, default="")
     user_agent = models.CharField(max_length=255, blank=True, default="")
     request_id = models.CharField(max_length=128, blank=True, default="", db_index=True)
-    data: models.JSONField[Any] = models.JSONField(default=dict, blank=True)
+    data: models.JSONField[Any] = models.JSONField(default=dict, blank=True, decoder=Decoder)
 
     class Meta:
         ordering = ("-id",)

@@ -25,11 +25,16 @@ from benchmarks.catalogue import report
 from benchmarks.engine.server import ROOT, Server, our_server, running, wait_for
 
 ROUNDS, SUBMISSIONS, PAUSE_SECONDS = 5, 12, 0.25
-BACKLOG, AT_ONCE = 150, 20
+BACKLOG, AT_ONCE = 300, 20
 GOAL_RATIO, GOAL_P99_MS, GOAL_RATE = 0.10, 30.0, 5.0
 
+# Of a backlog the clock in /proc, which ticks every 10 ms, is enough: `date` costs as much as a dispatch.
 SCRIPT = """#!/bin/sh
-date +%s%N >>"$BENCH_HOME/starts"
+if [ -e "$BENCH_HOME/is_busy" ]
+then read -r now idle </proc/uptime
+else now=$(date +%s%N)
+fi
+echo $now >>"$BENCH_HOME/starts"
 echo '{"hostname":"x"}'
 """
 
@@ -55,6 +60,7 @@ def main() -> None:
                 (measure(server.create, starts), measure(submit_stock, starts))
                 for _ in range(ROUNDS)
             ]
+            (home / "is_busy").touch()
             ours = functools.partial(fill, server)
             busy = [(rate(ours, starts), rate(stock, starts)) for _ in range(ROUNDS)]
     report_idle([one for one, _ in idle], [one for _, one in idle])
@@ -74,9 +80,9 @@ def rate(queue: Callable[[int], None], starts: Path) -> float:
     wait_for(
         lambda: len(starts.read_text().splitlines()) >= known + BACKLOG, "the backlog has begun"
     )
-    began = sorted(map(int, starts.read_text().splitlines()[known:]))
+    began = sorted(map(float, starts.read_text().splitlines()[known:]))
     time.sleep(1)  # the last ones end
-    return (BACKLOG - 1) / (began[-1] - began[0]) * 1e9
+    return (BACKLOG - 1) / (began[-1] - began[0])
 
 
 def measure(submit: Callable[[], object], starts: Path) -> list[float]:

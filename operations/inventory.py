@@ -7,6 +7,7 @@ Every function but `store_list` works within the transaction of its caller; none
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -56,25 +57,24 @@ def note_operation(operation: Operation) -> None:
         rows_of(model, operation.workspace_id, operation.params).update(last_operation=operation)
 
 
-def apply_result(operation: Operation) -> None:
-    """What a completed create or delete changed. A check changes nothing."""
-    model = model_of(operation.kind)
-    if (
-        model is None
-        or operation.status != Operation.Status.COMPLETED
-        or operation.check_mode
-        or operation.workspace_id is None
-    ):
-        return
-    if operation.kind.endswith("_delete"):
-        rows_of(model, operation.workspace_id, operation.params).delete()
-    else:
-        write_item(
-            model,
-            operation.workspace_id,
-            {**operation.params, **(operation.result or {})},
-            operation,
-        )
+def apply_results(operations: Sequence[Operation]) -> None:
+    """What completed creates and deletes changed. A check changes nothing."""
+    made: dict[type[InventoryItem], list[Operation]] = defaultdict(list)
+    for operation in operations:
+        model = model_of(operation.kind)
+        if (
+            model is None
+            or operation.status != Operation.Status.COMPLETED
+            or operation.check_mode
+            or operation.workspace_id is None
+        ):
+            continue
+        if operation.kind.endswith("_delete"):
+            rows_of(model, operation.workspace_id, operation.params).delete()
+        else:
+            made[model].append(operation)
+    for model, creates in made.items():
+        write_items(model, creates)
 
 
 def rows_of(model: type[InventoryItem], workspace_id: int, values: Mapping[str, Any]) -> Any:
@@ -112,32 +112,38 @@ def columns_of(model: type[InventoryItem], values: Mapping[str, Any]) -> dict[st
     return columns
 
 
-def write_item(
-    model: type[InventoryItem],
-    workspace_id: int,
-    values: Mapping[str, Any],
-    operation: Operation,
-) -> None:
-    """Insert or update the item that an operation has made."""
-    keys = keys_of(model, values)
-    if keys is None:
-        return
-    columns = {"status": "created"} | columns_of(model, values)
-    columns |= {"seen_at": timezone.now(), "last_operation": operation}
-    model._default_manager.update_or_create(
-        workspace_id=workspace_id,
-        **dict(zip(KEYS[model], keys, strict=True)),
-        defaults=columns,
-        create_defaults=columns | {"uid": _free_uids(model, [values.get("id")])[0]},
-    )
+def write_items(model: type[InventoryItem], operations: Sequence[Operation]) -> None:
+    """Insert or update the items that these operations have made; of two that made the same, the later
+    one tells."""
+    made = {}
+    for operation in operations:
+        values = {**operation.params, **(operation.result or {})}
+        keys = keys_of(model, values)
+        if keys is not None and operation.workspace_id is not None:
+            made[operation.workspace_id, keys] = operation, values
+    uids = _free_uids(model, [values.get("id") for _, values in made.values()])
+    # One statement for those of which the same is told.
+    alike: dict[tuple[str, ...], list[InventoryItem]] = defaultdict(list)
+    for uid, ((workspace_id, key), (operation, values)) in zip(uids, made.items(), strict=True):
+        columns = {"status": "created"} | columns_of(model, values)
+        columns |= {"seen_at": timezone.now(), "last_operation": operation}
+        names: dict[str, Any] = dict(zip(KEYS[model], key, strict=True))
+        item = model(uid=uid, workspace_id=workspace_id, **names, **columns)
+        alike[tuple(columns)].append(item)
+    for told, items in alike.items():
+        model._default_manager.bulk_create(
+            items,
+            update_conflicts=True,
+            unique_fields=("workspace", *KEYS[model]),
+            update_fields=told,
+        )
 
 
 def _free_uids(model: type[InventoryItem], wanted: Sequence[object]) -> list[str]:
     """For each the CLI's own id when it looks like ours and is free, else a new one."""
     ours = [uid if isinstance(uid, str) and _is_uid(model, uid) else None for uid in wanted]
-    taken = set(
-        model._default_manager.filter(uid__in=filter(None, ours)).values_list("uid", flat=True)
-    )
+    named = [uid for uid in ours if uid]
+    taken = set(model._default_manager.filter(uid__in=named).values_list("uid", flat=True))
     uids = []
     for uid in ours:
         uids.append(model.new_uid() if uid is None or uid in taken else uid)

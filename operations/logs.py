@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from django.db import transaction
 from django.db.models import QuerySet, Sum
@@ -64,26 +65,18 @@ class LogWriter:
         )
 
     def copy(self, token: int, *, is_last: bool = False) -> None:
-        """Take what was added since; the beginning of a character that goes on is left for the next
-        time, unless there is none. Writes nothing when the lease is another's by now."""
+        """`copy_all` of one."""
+        copy_all([(self, token)], is_last=is_last)
+
+    def read(self, *, is_last: bool) -> list[OperationLog]:
+        """What was added since; the beginning of a character that goes on is left for the next time,
+        unless there is none."""
         if self.is_in_doubt:
             self.resume()
-        if self.is_cut_off:
-            return
-        pieces = list(self._read_new(is_last=is_last))
-        if not pieces:
-            return
-        with transaction.atomic():
-            holds_lease = (
-                Operation.objects.select_for_update()
-                .filter(pk=self.operation_id, fencing_token=token, status="running")
-                .exists()
-            )
-            if not holds_lease:
-                return
-            # Until the commit is confirmed: a connection may break after it and before its answer.
-            self.is_in_doubt = True
-            OperationLog.objects.bulk_create(pieces)
+        return [] if self.is_cut_off else list(self._read_new(is_last=is_last))
+
+    def took(self, pieces: Sequence[OperationLog]) -> None:
+        """These are in the database now."""
         self.is_in_doubt = False
         for piece in pieces:
             self.positions[piece.stream] = piece.stream_offset + len(piece.data)
@@ -154,6 +147,47 @@ class LogWriter:
             stream_offset=position,
             data=data,
         )
+
+
+def copy_all(logs: Iterable[tuple[LogWriter, int]], *, is_last: bool = False) -> None:
+    """Copy what was added since to each log, under the token of its runner's lease: nothing to one whose
+    lease is another's by now. With one commit, as long as it is not too much to hold in memory."""
+    read: list[_Read] = []
+    for log, token in logs:
+        if pieces := log.read(is_last=is_last):
+            read.append(_Read(log, token, pieces))
+        if sum(one.size for one in read) >= MAX_READ_BYTES:
+            _write(read)
+            read = []
+    if read:
+        _write(read)
+
+
+class _Read(NamedTuple):
+    log: LogWriter
+    token: int
+    pieces: list[OperationLog]
+
+    @property
+    def size(self) -> int:
+        return sum(len(piece.data) for piece in self.pieces)
+
+
+def _write(read: Sequence[_Read]) -> None:
+    with transaction.atomic():
+        leases = dict(
+            Operation.objects.select_for_update()
+            .filter(pk__in=[one.log.operation_id for one in read], status="running")
+            .order_by("pk")
+            .values_list("pk", "fencing_token")
+        )
+        held = [one for one in read if leases.get(one.log.operation_id) == one.token]
+        # Until the commit is confirmed: a connection may break after it and before its answer.
+        for one in held:
+            one.log.is_in_doubt = True
+        OperationLog.objects.bulk_create([piece for one in held for piece in one.pieces])
+    for one in held:
+        one.log.took(one.pieces)
 
 
 def size_of(operation: Operation, stream: str | None) -> int:

@@ -101,10 +101,9 @@ class Worker:
     def is_stuck(self) -> bool:
         """Whether work for this host, new or left by a dead runner, has been waiting at each beat for far
         too long, and nobody is at it. (By our own clock: how long it had to wait before is no sign.)"""
-        if runner.is_running_here() or not broker.has_work():
-            self.waits_since = None
-        elif self.waits_since is None:
-            self.waits_since = time.monotonic()
+        since, self.waits_since = self.waits_since, None  # a look that fails begins anew
+        if not runner.is_running_here() and broker.has_work():
+            self.waits_since = since if since is not None else time.monotonic()
         since = self.waits_since
         return since is not None and time.monotonic() - since > STUCK_SECONDS
 

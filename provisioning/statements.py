@@ -11,6 +11,7 @@ import contextlib
 import functools
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from operator import itemgetter
@@ -176,6 +177,11 @@ def instant(value: datetime | None) -> Any:
     return _text_of(value)
 
 
+def key(value: uuid.UUID) -> Any:
+    """A UUID as Django stores it in this database."""
+    return value.hex if IS_SQLITE else value
+
+
 def _text_of(value: datetime) -> str:
     """Without the offset; `+00:00` is six characters."""
     return str(value if value.tzinfo is UTC else value.astimezone(UTC))[:-6]
@@ -188,6 +194,6 @@ def _adapter(field: Any) -> Adapter | None:
             return lambda value: None if value is None else orjson.dumps(value).decode()
         case models.DateTimeField() if IS_SQLITE:
             return lambda value: None if value is None else _text_of(value)
-        case models.UUIDField() if not connection.features.has_native_uuid_field:
-            return lambda value: value.hex
+        case models.UUIDField() if IS_SQLITE:
+            return key
     return None

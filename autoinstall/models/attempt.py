@@ -10,6 +10,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from provisioning.jsonb import Decoder
+
 
 def new_id() -> uuid.UUID:
     """A UUIDv7 (RFC 9562): ordered by time, so that lists page on the primary key."""
@@ -90,7 +92,7 @@ class Attempt(models.Model):
     status = models.CharField(max_length=15, choices=Status, blank=True, default="")
     deadline_at = models.DateTimeField(null=True, blank=True)
     hook_digest = models.CharField(max_length=64, blank=True, default="", editable=False)
-    hook_data: models.JSONField[Any] = models.JSONField(null=True, blank=True)
+    hook_data: models.JSONField[Any] = models.JSONField(null=True, blank=True, decoder=Decoder)
     finished_at = models.DateTimeField(null=True, blank=True)
 
     objects = models.Manager["Attempt"]()

@@ -19,7 +19,7 @@ from django.db.models.functions import Greatest
 from autoinstall.documents import MAX_COUNTER
 from autoinstall.models import HeldValue, TemplateCounter
 from autoinstall.snapshot import ConfigEntry
-from provisioning.statements import Driver, Statement
+from provisioning.statements import IS_SQLITE, Driver, Statement
 
 
 class Stale(Exception):
@@ -58,6 +58,13 @@ _TAKE = Statement(
     f"AND value <= {MAX_COUNTER + 1} - wanted.column3 "
     "RETURNING config_id, name, value",
     *("bigint", "text", "bigint"),
+)
+# UPDATE locks in the order of its plan, and two of them then wait for each other.
+_LOCK = Statement(
+    f"SELECT 1 FROM {COUNTERS} counters JOIN {{rows}} "  # noqa: S608
+    "ON config_id = wanted.column1 AND name = wanted.column2 "
+    "ORDER BY config_id, name FOR NO KEY UPDATE OF counters",
+    *("bigint", "text"),
 )
 _HOLD = Statement(
     f"INSERT INTO {HELD} (config_id, name, identity, value) "  # noqa: S608
@@ -123,6 +130,8 @@ def _take(driver: Driver, missing: Sequence[_Missing]) -> None:
     """The counters' next values."""
     wanted = Counter((wish.config.pk, name) for wish, name in missing)
     rows = [(config, name, count) for (config, name), count in wanted.items()]
+    if not IS_SQLITE:
+        _LOCK.execute_for(driver, [row[:2] for row in rows])
     following = {
         (config, name): value - wanted[config, name]
         for config, name, value in _TAKE.execute_for(driver, rows)()

@@ -19,8 +19,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import OperationalError, connection
+import psycopg
+from django.db import IntegrityError, OperationalError, connection
 
+from autoinstall.models import Attempt
 from autoinstall.services import recording
 from autoinstall.services.allotting import Allotting, Wish
 from autoinstall.services.using import Use, Using
@@ -70,19 +72,10 @@ class _Waiting:
     def write_alone(self) -> None:
         """In a transaction of its own; whatever it raises is its caller's alone."""
         try:
-            (self.body,) = self._written()
+            _write_surely([self])
         except BaseException as error:
             self.error = error
         self.is_done = True
-
-    def _written(self) -> list[bytes]:
-        try:
-            return _write([self.draft])
-        except OperationalError:
-            if connection.connection is not None and connection.is_usable():
-                raise
-            connection.close()  # it broke since it was last used; an installer asks only once
-            return _write([self.draft])
 
     def outcome(self) -> bytes:
         assert self.is_done, "nobody is answered before his draft has been committed"
@@ -148,21 +141,52 @@ def _commit(batch: Sequence[_Waiting]) -> None:
     """All in one transaction; if one fails, it is undone, and each is written in its own."""
     if len(batch) > 1:
         with contextlib.suppress(BaseException):  # whose it was shows when each is alone
-            bodies = _write([waiting.draft for waiting in batch])
-            for waiting, body in zip(batch, bodies, strict=True):
-                waiting.body, waiting.is_done = body, True
+            _write_surely(batch)
+            for waiting in batch:
+                waiting.is_done = True
             return
     for waiting in batch:
         waiting.write_alone()
 
 
-def _write(drafts: Sequence[Draft]) -> list[bytes]:
+def _write_surely(batch: Sequence[_Waiting]) -> None:
+    """Again where the connection broke or a circle of waiting transactions was cut: an installer asks
+    only once. Where it broke as the commit was on its way, the database tells what became of it."""
+    used, drafts = connection.connection, [one.draft for one in batch]
+    bodies: list[bytes] = []
+    try:
+        _write(drafts, bodies)
+    except OperationalError as error:
+        is_broken = used is None or (not IS_SQLITE and used.closed)
+        if not is_broken and not isinstance(error.__cause__, psycopg.errors.DeadlockDetected):
+            raise
+        if is_broken:
+            connection.close()
+        bodies = _written_after_all(drafts, bodies)
+    for one, body in zip(batch, bodies, strict=True):
+        one.body = body
+
+
+def _written_after_all(drafts: Sequence[Draft], bodies: list[bytes]) -> list[bytes]:
+    attempt = Attempt.objects.filter(pk=drafts[0].attempt["id"])
+    if attempt.exists():
+        return bodies
+    again: list[bytes] = []
+    try:
+        _write(drafts, again)
+    except IntegrityError:  # the server was still at the first one's commit
+        if attempt.exists():
+            return bodies
+        raise
+    return again
+
+
+def _write(drafts: Sequence[Draft], bodies: list[bytes]) -> None:
     """First the tokens: all processes' transactions begin with the same lock."""
     with one_transaction() as driver:
         using = Using(driver, [one.use for one in drafts if one.use])
         allotting = Allotting(driver, [one.wish for one in drafts if one.wish])
         using.check()
         allotting.fill_in()
-        bodies = [one.finish() for one in drafts]
+        bodies.extend(one.finish() for one in drafts)
         recording.record(driver, [one.attempt for one in drafts])
-    return bodies

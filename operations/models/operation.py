@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from accounts.models import User, Workspace
 from operations.commands import KIND_CHOICES
+from provisioning.jsonb import Decoder
 
 
 def new_id() -> uuid.UUID:
@@ -86,7 +87,7 @@ class Operation(models.Model):
         editable=False,
         help_text="What it works on, by the name people use.",
     )
-    params: models.JSONField[Any] = models.JSONField(default=dict)
+    params: models.JSONField[Any] = models.JSONField(default=dict, decoder=Decoder)
     check_mode = models.BooleanField(default=False)
     lock = models.CharField(
         max_length=270, blank=True, default="", help_text="What it has to itself while it runs."
@@ -110,7 +111,7 @@ class Operation(models.Model):
     is_ready = models.BooleanField(default=True)
 
     exit_code = models.IntegerField(null=True, blank=True)
-    result: models.JSONField[Any] = models.JSONField(null=True, blank=True)
+    result: models.JSONField[Any] = models.JSONField(null=True, blank=True, decoder=Decoder)
     error = models.TextField(null=True, blank=True)  # noqa: DJ001 - null on the wire
     argv: models.JSONField[Any] = models.JSONField(
         null=True, editable=False, help_text="How the CLI was called, its secrets covered."

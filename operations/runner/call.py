@@ -29,12 +29,19 @@ def mask_of(operation: Operation) -> Mask:
 
 def masked_argv(operation: Operation) -> list[str]:
     """How it was called, for a page; before that is recorded, how it would be. Raises commands.BadValue."""
-    return operation.argv if operation.argv is not None else covered(operation)
+    if operation.argv is not None:
+        recorded: list[str] = operation.argv
+        return recorded
+    return covered(argv_of(operation), mask_of(operation))
 
 
-def covered(operation: Operation) -> list[str]:
-    return [masked(operation, word) for word in argv_of(operation)]
+def covered(argv: list[str], mask: Mask) -> list[str]:
+    return [_cover(word, mask) for word in argv]
 
 
 def masked(operation: Operation, text: str) -> str:
-    return mask_of(operation).cover(text.encode()).decode(errors="replace")
+    return _cover(text, mask_of(operation))
+
+
+def _cover(text: str, mask: Mask) -> str:
+    return mask.cover(text.encode()).decode(errors="replace")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import select
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from django.conf import settings
-from django.db import DataError
 from django.utils import timezone
 
 from operations import cli, machine, output
@@ -19,8 +20,7 @@ from operations.logs import LogWriter
 from operations.models import Operation
 from operations.runner import call, files, launch
 from operations.runner.stopping import Stopping
-from operations.services import lifecycle
-from operations.services.ending import Ending
+from operations.services.ending import End, Ending
 
 log = logging.getLogger("provisioning.runner")
 
@@ -45,6 +45,7 @@ class Child:
         self.stopping: Stopping | None = None
         self.stop_reason: str | None = None
         self.spawn_error: str | None = None
+        self.shown_argv: list[str] | None = None
         self.trouble = ""  # what was last logged about it
         self.deadline = time.monotonic() + self._seconds_left()
 
@@ -55,11 +56,22 @@ class Child:
     # --- Begin ---------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start the process, or note why it cannot be started."""
-        try:
+        """Start the process, or note why it cannot be started; `come_up` follows."""
+        with self._noting_why_not():
             self.spawn_error = cli.problem()
             if self.spawn_error is None:
                 self._spawn()
+
+    def come_up(self) -> None:
+        """Wait until its launcher says who it is, within a millisecond; of two only the first does."""
+        with self._noting_why_not():
+            if self.popen is not None:
+                self._await_launch(self.popen)
+
+    @contextlib.contextmanager
+    def _noting_why_not(self) -> Iterator[None]:
+        try:
+            yield
         except Exception as error:  # whatever it is, the turn has others to run
             log.warning("operation %s cannot be started", self.operation.pk, exc_info=error)
             self.spawn_error = f"The CLI could not be started: {error}"
@@ -67,7 +79,8 @@ class Child:
     def _spawn(self) -> None:
         operation = self.operation
         argv = call.argv_of(operation)
-        directory = files.prepare_directory(operation, call.covered(operation))
+        self.shown_argv = call.covered(argv, self.mask)
+        directory = files.prepare_directory(operation, self.shown_argv)
         environment = cli.environment(
             workspace=operation.workspace_name,
             operation_id=str(operation.pk),
@@ -75,13 +88,11 @@ class Child:
             actor=operation.requested_by_name,
         )
         self.popen = launch.spawn(argv, directory, environment)
-        self._await_launch()
 
-    def _await_launch(self) -> None:
-        """The launcher says who it is within a millisecond; of two launchers only the first does."""
+    def _await_launch(self, launcher: launch.Process) -> None:
         patience = time.monotonic() + LAUNCH_PATIENCE_SECONDS
         while (found := files.read_launch(self.directory)) is None:
-            if time.monotonic() > patience or (self.popen and self.popen.poll() is not None):
+            if time.monotonic() > patience or launcher.poll() is not None:
                 found = files.read_launch(self.directory)
                 break
             time.sleep(0.0005)
@@ -100,6 +111,7 @@ class Child:
         found = files.read_launch(self.directory)
         if found is None and same_boot and files.read_exit_code(self.directory) is None:
             self.start()
+            self.come_up()
         elif same_boot:
             self._watch(found)
 
@@ -127,17 +139,13 @@ class Child:
         return self.pidfd is None or pidfd_has_ended(self.pidfd)
 
     def step(self, cancelled: set[uuid.UUID]) -> bool:
-        """Do what is due; True when the operation has ended and is recorded (or is another's)."""
+        """Do what is due; True when the operation has ended, and its end is to be recorded."""
         if self.is_gone and (self.stopping or not self._is_lost()):
-            self.log.copy(self.token, is_last=True)
-            self._record_end()
             return True
         if self.operation.pk in cancelled:
             self.stop(Reason.CANCELLED_BY_USER)
         elif time.monotonic() >= self.deadline:
             self.stop(Reason.TIMED_OUT)
-        if self.log.has_news():
-            self.log.copy(self.token)
         self.log.free_disk()
         return False
 
@@ -150,24 +158,10 @@ class Child:
 
     # --- End -----------------------------------------------------------------------------------
 
-    def _record_end(self) -> None:
-        """Write the end; a runner whose lease was taken leaves the files to its successor."""
-        ending = self.ending()
-        try:
-            won = self._finish(ending)
-        except (DataError, ValueError):
-            # Output that no column can hold must not keep the operation running for ever.
-            log.exception("the result of operation %s cannot be stored", self.operation.pk)
-            error = "The output of the CLI could not be stored."
-            won = self._finish(
-                Ending(Status.FAILED, Reason.BAD_OUTPUT, ending.exit_code, error=error)
-            )
-        if won:
-            files.remove_directory(self.operation.pk)
-
-    def _finish(self, ending: Ending) -> bool:
-        ending = replace(ending, argv=files.read_argv(self.directory))
-        return lifecycle.finish_operation(operation=self.operation, token=self.token, ending=ending)
+    def end(self) -> End:
+        """What is to be written of it, if its lease is still ours."""
+        argv = self.shown_argv or files.read_argv(self.directory)
+        return End(self.operation, self.token, replace(self.ending(), argv=argv))
 
     def ending(self) -> Ending:
         """What is to be written of it."""
@@ -229,8 +223,11 @@ def pidfd_has_ended(pidfd: int) -> bool:
 def read_end(path: Path) -> bytes:
     """The last bytes of a file: more is no result and no sentence."""
     try:
+        size = os.stat(path).st_size
+        if not size:
+            return b""
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - output.MAX_TAIL_BYTES))
+            file.seek(max(0, size - output.MAX_TAIL_BYTES))
             return file.read()
     except OSError:
         return b""

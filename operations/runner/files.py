@@ -59,7 +59,13 @@ def _write_private(path: Path, document: object) -> None:
 
 
 def remove_directory(operation_id: uuid.UUID) -> None:
-    shutil.rmtree(directory_of(operation_id), ignore_errors=True)
+    directory = directory_of(operation_id)
+    try:  # as a rule only files are in it, and these few calls do
+        for name in os.listdir(directory):
+            os.unlink(directory / name)
+        os.rmdir(directory)
+    except OSError:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def remove_leftovers() -> None:
@@ -110,9 +116,10 @@ def forbid_launch(directory: Path) -> bool:
 
 
 def read_exit_code(directory: Path) -> int | None:
-    """None while (or when) nothing was written."""
+    """None while (or when) nothing was written, or not all of it."""
     try:
-        return int((directory / "exit_code").read_text())
+        text = (directory / "exit_code").read_text()
+        return int(text) if text.endswith("\n") else None
     except (OSError, ValueError):
         return None
 

@@ -29,7 +29,8 @@ KILL_PATIENCE_SECONDS = 1.0
 def working_directory() -> Path:
     """Where every CLI starts: the directory of the workspaces."""
     root = Path(settings.WORKSPACE_ROOT)
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not root.is_dir():
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
     return root
 
 

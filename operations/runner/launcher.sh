@@ -12,6 +12,6 @@ set +C
 trap : TERM INT HUP
 "$@"
 code=$?
-printf '%s\n' "$code" >"$directory/exit_code.part"
-mv "$directory/exit_code.part" "$directory/exit_code"
+# One write; who reads it counts on the newline. A rename would be one more program to start.
+printf '%s\n' "$code" >"$directory/exit_code"
 exit "$code"

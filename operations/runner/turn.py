@@ -8,7 +8,7 @@ import os
 import selectors
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 
 from django.db import Error as DatabaseError
@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from operations import machine, wake
 from operations.models import Operation, Runner
-from operations.runner import files
+from operations.runner import files, records
 from operations.runner.child import Child
 from operations.runner.signals import Stop, stop_wanted
 from operations.services import lifecycle
@@ -202,9 +202,12 @@ class Turn:
         )
         # Only now: a look that the database refused is repeated.
         self.looks_for_work = False
-        for operation in claimed:
-            child = Child(operation)
+        children = [Child(operation) for operation in claimed]
+        for child in children:
             child.start()
+            self.keep_lease()
+        for child in children:
+            child.come_up()
             self.watch(child)
 
     def watch(self, child: Child) -> None:
@@ -214,29 +217,56 @@ class Turn:
         self.keep_lease()
 
     def step_children(self) -> None:
-        for key, child in list(self.children.items()):
+        over = [child for child in self.children.values() if self.step(child)]
+        talking = [child for child in self.children.values() if child.log.has_news()]
+        self.apply(records.copy_logs, [child for child in talking if child not in over])
+        for group in records.groups_of(over):
             self.keep_lease()
-            is_over = self.step(child)
-            if is_over or child.is_ended:
-                # It stays readable: a group that is still being stopped must not spin the loop.
-                self.unwatch(child)
-            if is_over:
+            for child in self.apply(records.record_ends, group):
                 child.close()
-                del self.children[key]
+                del self.children[child.operation.pk]
                 self.looks_for_work = True
 
     def step(self, child: Child) -> bool:
-        """One step of one child; trouble with it (a full disk, say) is tried again at the next tick
-        and is no trouble for the others."""
+        """One step of one child; whether it is over."""
+        self.keep_lease()
         try:
-            return child.step(self.cancelled)
+            is_over = child.step(self.cancelled)
         except DatabaseError:
             raise
         except Exception as error:
-            if repr(error) != child.trouble:
-                log.exception("operation %s cannot be watched, trying again", child.operation.pk)
-            child.trouble = repr(error)
-            return False
+            self.note_trouble(child, error)
+            is_over = False
+        if is_over or child.is_ended:
+            # It stays readable: a group that is still being stopped must not spin the loop.
+            self.unwatch(child)
+        return is_over
+
+    def apply(
+        self, act: Callable[[Sequence[Child]], None], children: Sequence[Child]
+    ) -> list[Child]:
+        """Do it for all at once, or for each alone when there is trouble; those for whom it was done.
+
+        Trouble with one (a full disk, say) is tried again at the next tick and is no trouble for the
+        others; a database that refuses is everybody's.
+        """
+        try:
+            if children:
+                act(children)
+        except Exception as error:
+            if len(children) > 1:
+                return [child for one in children for child in self.apply(act, [one])]
+            if isinstance(error, DatabaseError):
+                raise
+            self.note_trouble(children[0], error)
+            return []
+        return list(children)
+
+    def note_trouble(self, child: Child, error: Exception) -> None:
+        if repr(error) != child.trouble:
+            name = child.operation.pk
+            log.error("operation %s cannot be watched, trying again", name, exc_info=error)
+        child.trouble = repr(error)
 
     def unwatch(self, child: Child) -> None:
         """Before its descriptor is closed: the number is used again for the next child."""

@@ -18,7 +18,7 @@ from operations.commands import Kind
 from operations.events import Event
 from operations.models import Operation, Runner
 from operations.services import drain, locking, workflows
-from operations.services.ending import Ending, ask_to_cancel, end, record
+from operations.services.ending import End, Ending, ask_to_cancel, end, end_all, record
 from provisioning.errors import Conflict
 from provisioning.statements import Prepared
 
@@ -102,7 +102,12 @@ def _take(operations: Sequence[Operation], runner: Runner) -> None:
         operation.started_at = now
         operation.fencing_token += 1
         operation.boot_id = runner.boot_id
-        record(Event.OPERATION_STARTED, operation, {"attempt": operation.attempt})
+    record(
+        [
+            (Event.OPERATION_STARTED, operation, {"attempt": operation.attempt})
+            for operation in operations
+        ]
+    )
 
 
 def adoptable(*, host_id: str, only: Operation | None = None) -> QuerySet[Operation]:
@@ -122,7 +127,7 @@ def adopt_operation(*, operation: Operation, runner: Runner) -> bool:
         ).update(fencing_token=F("fencing_token") + 1, runner=runner.pk, updated_at=timezone.now())
         if won:
             operation.fencing_token += 1
-            record(Event.OPERATION_ADOPTED, operation, {})
+            record([(Event.OPERATION_ADOPTED, operation, {})])
     return bool(won)
 
 
@@ -130,19 +135,22 @@ def adopt_operation(*, operation: Operation, runner: Runner) -> bool:
 
 
 def finish_operation(*, operation: Operation, token: int, ending: Ending) -> bool:
-    """The runner's last word on an operation. False when its lease is another's by now.
+    """`finish_operations` of one."""
+    return bool(finish_operations([End(operation, token, ending)]))
 
-    One transaction: the row, the audit event, the tally, the inventory, the workflow's next step.
+
+def finish_operations(ends: Sequence[End]) -> list[Operation]:
+    """The runner's last word on operations: those whose lease was not another's by now. They are no
+    steps, or it is one alone, because who holds one workflow must not wait for another.
+
+    One transaction: the rows, the audit events, the tallies, the inventory, the workflow's next step.
     """
+    workflow_id = ends[0].operation.workflow_id
     with transaction.atomic():
-        workflows.lock(operation.workflow_id)
-        won = end(
-            Operation.objects.filter(pk=operation.pk, status=Status.RUNNING, fencing_token=token),
-            operation,
-            ending,
-        )
+        workflows.lock(workflow_id)
+        won = end_all(ends, Status.RUNNING)
         if won:
-            workflows.advance(operation.workflow_id)
+            workflows.advance(workflow_id)
             wake.send()
     return won
 
@@ -162,9 +170,8 @@ def cancel_operation(
         return workflows.cancel(operation.pk, actor)
     with transaction.atomic():
         workflows.lock(operation.workflow_id)
-        pending = Operation.objects.filter(pk=operation.pk, status=Status.PENDING)
         ending = Ending(Status.CANCELLED, reason, error="It was cancelled before it started.")
-        if end(pending, operation, ending, actor):
+        if end(operation, ending, leaving=Status.PENDING, actor=actor):
             workflows.advance(operation.workflow_id)
         elif not ask_to_cancel(operation, actor):
             operation.refresh_from_db()

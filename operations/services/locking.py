@@ -58,8 +58,7 @@ def admit(*, workspace: Workspace, actor: Actor, locks: Collection[str], check_m
         refuse_busy(rows.filter(status__in=OPEN).first())
         return
     for operation in rows.filter(status=Status.PENDING, workflow=None):
-        pending = Operation.objects.filter(pk=operation.pk, status=Status.PENDING)
-        end(pending, operation, SUPERSEDED, actor)
+        end(operation, SUPERSEDED, leaving=Status.PENDING, actor=actor)
 
 
 SUPERSEDED = Ending(

@@ -154,9 +154,9 @@ def advance(workflow_id: uuid.UUID | None) -> None:
     """
     if workflow_id is None:
         return
+    note_started([workflow_id])
     workflow = Operation.objects.select_for_update().get(pk=workflow_id)
     definition = definition_of(workflow)
-    note_started([workflow_id])
     while workflow.status in OPEN:
         decisions = decide(
             definition,
@@ -221,7 +221,7 @@ def _undo(workflow: Operation, step: Step, run: Run) -> None:
         record_submitted(operation, _actor_of(workflow))
         sentence = f"It cannot be undone: {error.message}"
         ending = Ending(Status.FAILED, Reason.SPAWN_FAILED, error=sentence)
-        end(Operation.objects.filter(pk=operation.pk, status=Status.PENDING), operation, ending)
+        end(operation, ending, leaving=Status.PENDING)
         return
     _submit_step(
         workflow,
@@ -253,7 +253,7 @@ def _skip(run: Run, *, is_cancelled: bool) -> None:
         )
     )
     operation = Operation.objects.get(pk=run.operation)
-    end(Operation.objects.filter(pk=run.operation, status=Status.PENDING), operation, ending)
+    end(operation, ending, leaving=Status.PENDING)
 
 
 def undo_params(
@@ -285,7 +285,7 @@ def _end_workflow(
         result={"steps": {step.id: latest[step.id].status for step in definition.steps}},
         error=error,
     )
-    end(Operation.objects.filter(pk=workflow.pk, status__in=OPEN), workflow, ending)
+    end(workflow, ending, leaving=workflow.status)
 
 
 def lock(workflow_id: uuid.UUID | None) -> None:

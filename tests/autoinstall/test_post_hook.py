@@ -485,3 +485,21 @@ def test_a_wrong_secret_beside_the_right_one_is_refused() -> None:
     answers = at_once([partial(report, installation.id, secret=secret) for secret in secrets])
 
     assert [answer.status_code for answer in answers] == [200, 404] * 4
+
+
+def test_a_report_with_a_long_number_is_listed(admin: User, api: Any) -> None:
+    _, credential = make_token("rack-7")
+    make_config(authorized_tokens=["rack-7"], post_hook_base_url="https://p.example.com")
+    begun = begin(credential)
+    body = json.dumps({**CAPTURED, "token": begun.secret, "more": 1}).replace(
+        '"more": 1', f'"more": {10**22}'
+    )
+    assert report(begun.id, body.encode()).status_code == 200
+
+    client = api(admin)
+    client.raise_request_exception = False
+    paths = (
+        "/api2/json/auto-install/installations",
+        f"/v1/auto-install/installations/{begun.id}",
+    )
+    assert [client.get(path).status_code for path in paths] == [200, 200]

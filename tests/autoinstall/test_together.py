@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import connection, connections, transaction
 
@@ -21,7 +22,7 @@ from autoinstall.services.together import Draft, commit_together
 from provisioning.errors import Invalid
 from provisioning.statements import Statement, one_transaction
 from tests.autoinstall.attempts import newest, one_attempt, sentence_of
-from tests.autoinstall.factories import ACTOR, ask, make_config, make_token, system_info
+from tests.autoinstall.factories import ACTOR, ask, machine, make_config, make_token, system_info
 from tests.processes import wait_until
 
 Token = tuple[AnswerToken, str]
@@ -206,3 +207,107 @@ def test_a_token_whose_row_is_held_keeps_no_other_token_waiting() -> None:
         holder.result(30)
         assert asking.result(30).status_code == 200
     assert Attempt.objects.count() == 2
+
+
+# --- Of PostgreSQL: connections that break, circles of transactions --------------------------------
+
+
+@apart
+@postgresql
+def test_the_commit_of_a_batch_whose_acknowledgement_is_lost_is_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    token, credential = make_token("rack-7")
+    make_config(
+        authorized_tokens=["rack-7"], fqdn="pve-{{n}}.example.com", template_counters={"n": 1}
+    )
+    assert ask(credential, machine(1)).status_code == 200
+    group = together._group_of(token.pk)
+    commit_of_driver = psycopg.Connection.commit
+    go, is_leading, is_lost = threading.Event(), threading.Event(), threading.Event()
+
+    def commit(self: Any) -> None:
+        if not is_leading.is_set():
+            is_leading.set()
+            go.wait(30)
+            return commit_of_driver(self)
+        commit_of_driver(self)
+        if not is_lost.is_set():
+            is_lost.set()
+            self.close()
+            raise psycopg.OperationalError("server closed the connection unexpectedly")
+        return None
+
+    monkeypatch.setattr(psycopg.Connection, "commit", commit)
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(in_thread, lambda: ask(credential, machine(2)))]
+        assert is_leading.wait(30)
+        asked += [
+            pool.submit(in_thread, functools.partial(ask, credential, machine(number)))
+            for number in (3, 4, 5)
+        ]
+        wait_until(lambda: len(group._waiting) == 3, "all of them wait")
+        go.set()
+        answers = [one.result(30) for one in asked]
+
+    assert is_lost.is_set()
+    assert [answer.status_code for answer in answers] == [200] * 4
+    assert sorted(row.counters["n"] for row in Attempt.objects.all()) == [1, 2, 3, 4, 5]
+    assert AnswerToken.objects.get().uses == 5
+
+
+@apart
+@postgresql
+def test_a_connection_that_breaks_within_a_transaction_does_not_cost_the_answer() -> None:
+    calls = []
+
+    def finish() -> bytes:
+        calls.append(1)
+        if len(calls) == 1:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_backend_pid()")
+                mine = cursor.fetchone()[0]
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(in_thread, lambda: terminate(mine)).result(30)
+        return b"x"
+
+    assert commit_together(draft_of(finishing_with(b"before"))) == b"before"
+    assert commit_together(draft_of(finish)) == b"x"
+    assert Attempt.objects.count() == 2
+
+
+def is_waiting_here() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return int(cursor.fetchone()[0]) > 0
+
+
+@apart
+@postgresql
+def test_a_single_request_that_waits_in_a_circle_is_answered() -> None:
+    _, credential = make_token("rack-7")
+    make_config(
+        authorized_tokens=["rack-7"],
+        fqdn="pve-{{a}}-{{b}}.example.com",
+        template_counters={"a": 1, "b": 1},
+    )
+    is_held = threading.Event()
+
+    def other() -> None:
+        update = "UPDATE autoinstall_templatecounter SET value = value WHERE name = %s"
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL deadlock_timeout = '20s'")  # the request is the one to end
+            cursor.execute(update, ["b"])
+            is_held.set()
+            wait_until(is_waiting_here, "the request waits")
+            cursor.execute(update, ["a"])
+
+    with ThreadPoolExecutor(1) as pool:
+        holder = pool.submit(in_thread, other)
+        assert is_held.wait(30)
+        answer = ask(credential, machine(1))
+        assert holder.result(30) is None
+    assert answer.status_code == 200

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 
 from accounts.models import Workspace
-from operations import broker, wake, worker
+from operations import broker, runner, wake, worker
 from operations.broker import TableBroker
 from operations.models import Operation, Runner
 from operations.runner.turn import register
@@ -130,6 +130,29 @@ def test_a_cluster_that_leaves_a_dead_runners_work_alone_is_seen(
     assert not supervisor.is_stuck()
     monkeypatch.setattr(worker, "STUCK_SECONDS", 0.0)
     assert supervisor.is_stuck()
+
+
+def test_while_the_database_is_away_work_does_not_wait_for_a_runner(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [1000.0]
+
+    def away() -> bool:
+        raise DatabaseError("away")
+
+    monkeypatch.setattr(worker.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(runner, "is_running_here", lambda: False)
+    monkeypatch.setattr(broker, "has_work", lambda: True)
+    watched = worker.Worker()
+    assert not watched.is_stuck()
+    monkeypatch.setattr(broker, "has_work", away)
+    for _ in range(20):
+        now[0] += 3
+        with pytest.raises(DatabaseError):
+            watched.is_stuck()
+    monkeypatch.setattr(broker, "has_work", lambda: True)
+    now[0] += 3
+    assert not watched.is_stuck()
 
 
 @pytest.mark.parametrize(

@@ -46,20 +46,20 @@ def test_trouble_with_one_operation_is_none_for_the_others(
     fake_cli: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     troubled, healthy = submitted("ok-troubled"), submitted("ok-healthy")
-    copy = LogWriter.copy
+    read = LogWriter.read
     failures: list[LogWriter] = []
 
-    def full_disk_at_first(writer: LogWriter, token: int, **more: Any) -> None:
-        if writer.operation_id == troubled.pk and len(failures) < 3:
+    def full_disk_at_first(writer: LogWriter, **more: Any) -> Any:
+        if writer.operation_id == troubled.pk and len(failures) < 4:
             failures.append(writer)
             raise OSError(28, "No space left on device")
-        copy(writer, token, **more)
+        return read(writer, **more)
 
-    monkeypatch.setattr(LogWriter, "copy", full_disk_at_first)
+    monkeypatch.setattr(LogWriter, "read", full_disk_at_first)
 
     runner.run_turn()
 
-    assert len(failures) == 3
+    assert len(failures) == 4
     for operation in (troubled, healthy):
         operation.refresh_from_db()
         assert operation.status == "completed"

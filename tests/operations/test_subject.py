@@ -29,7 +29,7 @@ def test_it_is_what_the_cli_chose_when_nobody_named_it(workspace: Workspace) -> 
     rows = Operation.objects.filter(pk=operation.pk)
     assert operation.subject == ""
 
-    end(rows, operation, Ending("completed", result={"hostname": "chosen-1"}))
+    end(operation, Ending("completed", result={"hostname": "chosen-1"}), leaving="pending")
 
     assert rows.get().subject == "chosen-1"
 

@@ -14,7 +14,7 @@ from rest_framework.test import APIClient
 
 from accounts.actor import Actor
 from accounts.models import User, Workspace
-from operations import following, runner, wake
+from operations import following, output, runner, wake
 from operations.models import Operation, OperationLog
 from operations.services import lifecycle
 from tests.answers import assert_error
@@ -290,3 +290,18 @@ def test_a_stop_of_the_web_server_ends_a_wait(client: APIClient, workspace: Work
         stop_file.unlink()
 
     assert answer.status_code == 202
+
+
+def test_a_result_with_a_long_number_is_shown_to_who_waits(
+    operator: User, workspace: Workspace, api: Api
+) -> None:
+    found = output.read_report(b'{"bytes": 10000000000000000000000}', b"").result
+    operation = make_operation(workspace)
+    Operation.objects.filter(pk=operation.pk).update(
+        status="completed", result=found, finished_at=operation.created_at
+    )
+
+    client = api(operator)
+    client.raise_request_exception = False
+    path = f"/v1/operations/{operation.pk}"
+    assert [client.get(one).status_code for one in (path, f"{path}/wait")] == [200, 200]

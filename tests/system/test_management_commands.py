@@ -132,7 +132,7 @@ def test_assign_role_keeps_the_last_admin(admin: User) -> None:
 
 def ended(workspace: Workspace, days: int) -> Operation:
     operation = make_operation(workspace)
-    end(Operation.objects.filter(pk=operation.pk), operation, Ending("failed", "exit", 1))
+    end(operation, Ending("failed", "exit", 1), leaving="pending")
     Operation.objects.filter(pk=operation.pk).update(
         finished_at=timezone.now() - timedelta(days=days)
     )
