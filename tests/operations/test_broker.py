@@ -140,7 +140,7 @@ def test_while_the_database_is_away_work_does_not_wait_for_a_runner(
     def away() -> bool:
         raise DatabaseError("away")
 
-    monkeypatch.setattr(worker.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("operations.worker.time.monotonic", lambda: now[0])
     monkeypatch.setattr(runner, "is_running_here", lambda: False)
     monkeypatch.setattr(broker, "has_work", lambda: True)
     watched = worker.Worker()
