@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.utils import timezone
 
@@ -32,9 +33,17 @@ def prune_audit(*, before: datetime, actor: Actor) -> int:
     return total
 
 
+def count_expired_sessions(*, before: datetime) -> int:
+    """Logins that `prune_sessions` would delete: of the API, and of the console."""
+    refresh = RefreshSession.objects.filter(expires_at__lt=before).count()
+    return refresh + Session.objects.filter(expire_date__lt=before).count()
+
+
 def prune_sessions(*, before: datetime) -> int:
-    """Delete refresh tokens that expired, and throttles whose time is over, before then."""
+    """Delete logins that expired, and throttles whose time is over, before then; how many logins."""
     with transaction.atomic():
         LoginThrottle.objects.filter(first_failure_at__lt=before, locked_until=None).delete()
         LoginThrottle.objects.filter(locked_until__lt=min(before, timezone.now())).delete()
-        return RefreshSession.objects.filter(expires_at__lt=before).delete()[0]
+        refresh, _ = RefreshSession.objects.filter(expires_at__lt=before).delete()
+        console, _ = Session.objects.filter(expire_date__lt=before).delete()
+        return refresh + console

@@ -48,8 +48,11 @@ class FaultServer(LiveServer):
             case "runner":
                 return {self.turn()} - {0}
             case "cluster":
-                own = self.processes() - {worker}
-                return {pid for pid in own if worker in ancestors_of(pid)}
+                turn = self.turn()
+                above = {pid: ancestors_of(pid) - {pid} for pid in self.processes() - {worker}}
+                # What the turn has just forked is a launcher that has not yet left our session: whoever
+                # kills that has killed an operation.
+                return {pid for pid, line in above.items() if worker in line and turn not in line}
             case "supervisor":
                 return {worker} - {0}
         raise ValueError(name)

@@ -168,7 +168,7 @@ def assert_truth(
         assert (stdout, stderr) == (numbered_output(name), numbered_errors(name))
     else:
         # A kill may come after the last word of the CLI; without one nothing may fail.
-        assert killed is not None and found == killed[0], (row, killed)
+        assert killed is not None and found == killed[0], (str(row), killed)
         assert numbered_output(name).startswith(stdout)
         # The launcher's shell says a last word about a CLI that was killed.
         assert numbered_errors(name).startswith(stderr.removesuffix("Killed\n"))

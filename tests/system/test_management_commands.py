@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.sessions.models import Session
 from django.core.management import (
     CommandError,
     call_command,
@@ -235,8 +236,12 @@ def test_prune_keeps_a_workflow_until_it_has_ended(workspace: Workspace) -> None
 def test_prune_forgets_expired_sessions(viewer: User) -> None:
     gone = timezone.now() - timedelta(seconds=1)
     RefreshSession.objects.create(user=viewer, family=os.urandom(16).hex(), expires_at=gone)
+    Session.objects.create(session_key="of-the-console", expire_date=gone)
+    Session.objects.create(session_key="alive", expire_date=gone + timedelta(minutes=1))
 
-    assert run("prune").endswith("1 expired sessions.")
+    assert run("prune", "--dry-run").endswith("2 expired sessions.")
+    assert run("prune").endswith("2 expired sessions.")
+    assert Session.objects.get().session_key == "alive"
     assert not RefreshSession.objects.exists()
 
 

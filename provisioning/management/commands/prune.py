@@ -7,8 +7,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from accounts.actor import COMMAND_LINE
-from accounts.models import AuditEvent, RefreshSession
-from accounts.prune import prune_audit, prune_sessions
+from accounts.models import AuditEvent
+from accounts.prune import count_expired_sessions, prune_audit, prune_sessions
 from operations.services.prune import Retention, prunable, prune_operations
 
 
@@ -48,7 +48,7 @@ class Command(BaseCommand):
             counts = (
                 len(prunable(retention)),
                 AuditEvent.objects.filter(occurred_at__lt=audit_before).count(),
-                RefreshSession.objects.filter(expires_at__lt=now).count(),
+                count_expired_sessions(before=now),
             )
             verb = "Would delete"
         else:
