@@ -58,6 +58,9 @@ def handle(error: Exception, context: dict[str, Any]) -> Response:
         response["Retry-After"] = str(product_error.retry_after_seconds)
     if isinstance(error, exceptions.MethodNotAllowed):
         response["Allow"] = ", ".join(context["view"].allowed_methods)
+    # Django logs an error for what it has not seen logged: a 503 of ours (drained, too many streams) is an
+    # answer we mean to give, and has its line in the access log; any other failure was logged above.
+    response._has_been_logged = product_error.status >= 500  # type: ignore[attr-defined]
     return response
 
 

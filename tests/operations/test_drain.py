@@ -87,7 +87,12 @@ def test_a_reason_that_is_no_line_is_refused(reason: object, admin: User, api: A
     ],
 )
 def test_new_work_is_refused_with_the_reason_and_when_to_come_again(
-    path: str, body: dict[str, object], operator: User, workspace: Workspace, api: Api
+    path: str,
+    body: dict[str, object],
+    operator: User,
+    workspace: Workspace,
+    api: Api,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     drain.drain_system(actor=SYSTEM, reason="upgrade until six")
     client = api(operator)
@@ -95,6 +100,7 @@ def test_new_work_is_refused_with_the_reason_and_when_to_come_again(
     with nothing_changes():
         answer = client.post(path, body, format="json")
     error = assert_error(answer, 503)
+    assert not [line for line in caplog.records if line.levelname == "ERROR"], "nothing is broken"
     assert error["message"] == (
         "The system is drained and takes no new operations: upgrade until six"
     )
