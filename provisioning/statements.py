@@ -31,6 +31,8 @@ Row = TypeVar("Row", bound=models.Model)
 
 # A connection that was good so recently is not asked whether it still is, which is a journey of its own.
 GOOD_SECONDS = 1.0
+# SQLite's driver keeps what it compiled: of few sizes, none of them large.
+ROWS_AT_ONCE = 20
 _good = threading.local()
 
 
@@ -85,8 +87,12 @@ class Statement:
             return _run(
                 driver, self._for_arrays, [list(column) for column in zip(*rows, strict=True)]
             )
-        parameters = [value for row in rows for value in row]
-        return _run(driver, self._for_places(len(rows), len(rows[0])), parameters)
+        found: list[Any] = []
+        for begin in range(0, len(rows), ROWS_AT_ONCE):
+            some = rows[begin : begin + ROWS_AT_ONCE]
+            parameters = [value for row in some for value in row]
+            found += _run(driver, self._for_places(len(some), len(rows[0])), parameters)()
+        return lambda: found
 
     def _with_places(self, rows: int, columns: int) -> str:
         row = f"({', '.join(['?'] * columns)})"
