@@ -58,7 +58,7 @@ COUNTS = ["count", "seconds", *LIMITS]
 _END = Statement(
     f"UPDATE {OPERATIONS} SET status = column4, reason = column5, exit_code = column6, "  # noqa: S608
     "result = column7, error = column8, argv = COALESCE(column9, argv), "
-    "subject = COALESCE(column10, subject), finished_at = column11, updated_at = column11 "
+    "subject = COALESCE(NULLIF(subject, ''), column10), finished_at = column11, updated_at = column11 "
     "FROM {rows} WHERE id = column1 AND status = column2 AND fencing_token = column3 RETURNING id",
     *("uuid", "text", "bigint", "text", "text", "bigint", "jsonb", "text", "jsonb", "text"),
     "timestamptz",
@@ -115,7 +115,7 @@ def _row_of(one: End, leaving: str, now: datetime) -> list[Any]:
         *(key(operation.pk), str(leaving), token),
         *(str(ending.status), ending.reason and str(ending.reason), ending.exit_code),
         *(_json(ending.result), ending.error, _json(ending.argv)),
-        *(_subject(one) or None, instant(now)),
+        *(subject_of(ending.result or {}), instant(now)),
     ]
 
 
@@ -124,15 +124,10 @@ def _json(value: Any) -> str | None:
     return None if value is None else json.dumps(value)
 
 
-def _subject(one: End) -> str:
-    """What the CLI has named, where nobody had."""
-    return subject_of(one.ending.result or {}) if not one.operation.subject else ""
-
-
 def _note(one: End, now: datetime) -> None:
     """What the row says now."""
     operation, _, ending = one
-    operation.subject = operation.subject or _subject(one)
+    operation.subject = operation.subject or subject_of(ending.result or {})
     operation.status, operation.reason = ending.status, ending.reason
     operation.exit_code, operation.result = ending.exit_code, ending.result
     operation.error, operation.argv = ending.error, ending.argv or operation.argv

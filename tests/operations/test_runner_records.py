@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import transaction
 
 from accounts.models import Workspace
 from operations import runner
@@ -100,6 +102,21 @@ def test_a_result_that_no_column_can_hold_is_no_trouble_for_what_ended_with_it(
     assert troubled.error == "The output of the CLI could not be stored."
     assert healthy.status == "completed"
     assert [starts_of(journal, one) for one in (troubled, healthy)] == [1, 1]
+
+
+def test_the_name_that_the_cli_chose_is_kept_when_the_first_try_was_undone(
+    workspace: Workspace, turn: Runner
+) -> None:
+    make_operation(workspace, params={"provider": "p", "plan": "q"})
+    [operation] = claimed(turn)
+    ends = [End(operation, operation.fencing_token, Ending("completed", result={"hostname": "x"}))]
+    with suppress(ZeroDivisionError), transaction.atomic():
+        lifecycle.finish_operations(ends)
+        raise ZeroDivisionError
+
+    lifecycle.finish_operations(ends)
+
+    assert Operation.objects.get().subject == "x"
 
 
 def test_of_many_ends_only_those_under_their_own_lease_count(
