@@ -46,6 +46,7 @@ class Child:
         self.stop_reason: str | None = None
         self.spawn_error: str | None = None
         self.shown_argv: list[str] | None = None
+        self.has_news = False
         self.trouble = ""  # what was last logged about it
         self.deadline = time.monotonic() + self._seconds_left()
 
@@ -139,7 +140,9 @@ class Child:
         return self.pidfd is None or pidfd_has_ended(self.pidfd)
 
     def step(self, cancelled: set[uuid.UUID]) -> bool:
-        """Do what is due; True when the operation has ended, and its end is to be recorded."""
+        """Do what is due; True when the operation has ended, and its end is to be recorded. Else it is
+        known afterwards whether it has news for its log."""
+        self.has_news = False
         if self.is_gone and (self.stopping or not self._is_lost()):
             return True
         if self.operation.pk in cancelled:
@@ -147,6 +150,7 @@ class Child:
         elif time.monotonic() >= self.deadline:
             self.stop(Reason.TIMED_OUT)
         self.log.free_disk()
+        self.has_news = self.log.has_news()
         return False
 
     def _is_lost(self) -> bool:

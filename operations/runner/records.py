@@ -16,7 +16,7 @@ from operations.services.ending import End, Ending
 
 log = logging.getLogger("provisioning.runner")
 
-AT_ONCE = 50
+AT_ONCE = 20  # a result may have a megabyte
 
 
 def copy_logs(children: Sequence[Child]) -> None:

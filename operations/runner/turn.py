@@ -205,7 +205,6 @@ class Turn:
         children = [Child(operation) for operation in claimed]
         for child in children:
             child.start()
-            self.keep_lease()
         for child in children:
             child.come_up()
             self.watch(child)
@@ -214,18 +213,21 @@ class Turn:
         self.children[child.operation.pk] = child
         if child.pidfd is not None:
             self.selector.register(child.pidfd, selectors.EVENT_READ)
-        self.keep_lease()
+        with contextlib.suppress(DatabaseError):  # the next one runs, too, and is to be watched
+            self.keep_lease()
 
     def step_children(self) -> None:
         over = [child for child in self.children.values() if self.step(child)]
-        talking = [child for child in self.children.values() if child.log.has_news()]
-        self.apply(records.copy_logs, [child for child in talking if child not in over])
+        self.apply(records.copy_logs, [child for child in self.children.values() if child.has_news])
         for group in records.groups_of(over):
             self.keep_lease()
-            for child in self.apply(records.record_ends, group):
-                child.close()
-                del self.children[child.operation.pk]
-                self.looks_for_work = True
+            self.apply(records.record_ends, group, self.drop)
+
+    def drop(self, child: Child) -> None:
+        """Its end is recorded."""
+        child.close()
+        del self.children[child.operation.pk]
+        self.looks_for_work = True
 
     def step(self, child: Child) -> bool:
         """One step of one child; whether it is over."""
@@ -243,24 +245,31 @@ class Turn:
         return is_over
 
     def apply(
-        self, act: Callable[[Sequence[Child]], None], children: Sequence[Child]
-    ) -> list[Child]:
-        """Do it for all at once, or for each alone when there is trouble; those for whom it was done.
+        self,
+        act: Callable[[Sequence[Child]], None],
+        children: Sequence[Child],
+        then: Callable[[Child], None] = lambda _: None,
+    ) -> None:
+        """Do it for all at once, or for each alone when there is trouble; `then` for whom it was done.
 
-        Trouble with one (a full disk, say) is tried again at the next tick and is no trouble for the
-        others; a database that refuses is everybody's.
+        Trouble with one (a full disk, a row that the database refuses) is tried again at the next tick
+        and is no trouble for the others; a database that is not there is everybody's.
         """
         try:
             if children:
                 act(children)
         except Exception as error:
             if len(children) > 1:
-                return [child for one in children for child in self.apply(act, [one])]
-            if isinstance(error, DatabaseError):
+                for child in children:
+                    self.keep_lease()
+                    self.apply(act, [child], then)
+                return
+            if isinstance(error, DatabaseError) and not connection.is_usable():
                 raise
             self.note_trouble(children[0], error)
-            return []
-        return list(children)
+        else:
+            for child in children:
+                then(child)
 
     def note_trouble(self, child: Child, error: Exception) -> None:
         if repr(error) != child.trouble:

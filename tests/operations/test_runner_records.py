@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from accounts.models import Workspace
 from operations import runner
 from operations.commands import Kind
 from operations.models import Cluster, Operation, OperationTally, Runner, Server
-from operations.runner import records
+from operations.runner import files, records
 from operations.runner.child import Child
-from operations.runner.turn import register
+from operations.runner.turn import Turn, register
 from operations.services import lifecycle
 from operations.services.ending import End, Ending
 from tests.factories import make_operation
 from tests.operations.harness import events_of
-from tests.processes import starts_of, wait_until
+from tests.processes import processes_of, starts_of, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 
@@ -172,3 +176,112 @@ def test_each_item_takes_what_its_own_result_tells(workspace: Workspace, turn: R
     for row in servers.values():
         assert row.last_operation is not None
         assert row.last_operation.status == "completed"
+
+
+# --- Trouble with one --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def loop(turn: Runner, workspace: Workspace) -> Iterator[Turn]:
+    """A turn that is stepped by hand."""
+    found = Turn(turn)
+    yield found
+    close(list(found.children.values()))
+
+
+def all_ended(loop: Turn) -> bool:
+    return all(child.is_ended for child in loop.children.values())
+
+
+@pytest.fixture
+def refuse(monkeypatch: pytest.MonkeyPatch) -> Callable[[Operation | None], None]:
+    """`refuse(operation)`: its end does not go into the database; `refuse(None)`: all do."""
+    refused: list[Operation] = []
+    finish = lifecycle.finish_operations
+
+    def finish_others(ends: Sequence[End]) -> list[Operation]:
+        if any(end.operation in refused for end in ends):
+            raise IntegrityError("a constraint")
+        return finish(ends)
+
+    monkeypatch.setattr(lifecycle, "finish_operations", finish_others)
+
+    def change(operation: Operation | None) -> None:
+        refused[:] = [operation] if operation else []
+
+    return change
+
+
+@pytest.mark.parametrize("refused", [0, 1, 2])
+def test_an_end_that_the_database_refuses_is_no_trouble_for_the_others(
+    journal: Path,
+    workspace: Workspace,
+    loop: Turn,
+    refuse: Callable[[Operation | None], None],
+    refused: int,
+) -> None:
+    operations = [create(workspace, name) for name in ("ok-1", "ok-2", "ok-3")]
+    loop.claim()
+    wait_until(lambda: all_ended(loop), "they have ended")
+
+    refuse(operations[refused])
+    loop.step_children()
+
+    found = [Operation.objects.get(pk=one.pk).status for one in operations]
+    wanted = ["completed"] * 3
+    wanted[refused] = "running"
+    assert found == wanted
+    assert loop.children.keys() == {operations[refused].pk}, "what is recorded is left in peace"
+
+    refuse(None)
+    loop.step_children()
+
+    assert Operation.objects.filter(status="completed").count() == 3
+    assert not loop.children
+    assert [starts_of(journal, one) for one in operations] == [1, 1, 1]
+
+
+def test_what_a_completed_cli_left_running_lives_on_whatever_becomes_of_another(
+    workspace: Workspace,
+    loop: Turn,
+    settings: Any,
+    tmp_path: Path,
+    refuse: Callable[[Operation | None], None],
+) -> None:
+    """A CLI may leave a process behind (an agent, a tunnel); only a stop ends it."""
+    cli = tmp_path / "cli"
+    cli.write_text("#!/bin/sh\nsleep 60 >/dev/null 2>&1 </dev/null &\nexit 0\n")
+    cli.chmod(0o755)
+    settings.CLI_PATH, settings.WORKSPACE_ROOT = str(cli), tmp_path / "workspaces"
+    settings.CANCEL_GRACE_SECONDS = 0.1
+    first, second = create(workspace, "one"), create(workspace, "two")
+    loop.claim()
+    wait_until(lambda: all_ended(loop), "they have ended")
+    left = processes_of(str(first.pk))
+    try:
+        assert left
+        refuse(second)
+        for _ in range(5):
+            loop.step_children()
+            time.sleep(0.1)
+        assert Operation.objects.get(pk=first.pk).status == "completed"
+        assert processes_of(str(first.pk)) == left
+    finally:
+        for pid in processes_of(str(first.pk)) | processes_of(str(second.pk)):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_a_log_that_cannot_be_looked_at_is_no_trouble_for_the_others(
+    journal: Path, workspace: Workspace, loop: Turn
+) -> None:
+    troubled, healthy = create(workspace, "hold-1"), create(workspace, "ok-2")
+    loop.claim()
+    stdout = files.directory_of(troubled.pk) / "stdout"
+    stdout.unlink()
+    stdout.symlink_to(stdout)  # a loop, as a bad disk would say EIO
+    wait_until(lambda: loop.children[healthy.pk].is_ended, "it has ended")
+
+    loop.step_children()
+
+    assert Operation.objects.get(pk=healthy.pk).status == "completed"
+    assert loop.children.keys() == {troubled.pk}
