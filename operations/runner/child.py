@@ -80,8 +80,9 @@ class Child:
     def _spawn(self) -> None:
         operation = self.operation
         argv = call.argv_of(operation)
-        self.shown_argv = call.covered(argv, self.mask)
-        directory = files.prepare_directory(operation, self.shown_argv)
+        shown = call.covered(argv, self.mask)
+        directory = files.prepare_directory(operation, shown)
+        self.shown_argv = shown
         environment = cli.environment(
             workspace=operation.workspace_name,
             operation_id=str(operation.pk),

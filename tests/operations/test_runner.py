@@ -154,6 +154,7 @@ def test_a_state_directory_that_cannot_be_used_fails_the_operation(
     files.directory_of(operation.pk).write_text("in the way")
     runner.run_turn()
     assert outcome_of(operation) == ("failed", "spawn_failed", None)
+    assert Operation.objects.get(pk=operation.pk).argv is None, "the CLI was not called"
     files.directory_of(operation.pk).unlink()
 
 
