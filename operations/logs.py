@@ -64,10 +64,6 @@ class LogWriter:
             self._size(stream) > self.positions.get(stream, 0) for stream in STREAMS
         )
 
-    def copy(self, token: int, *, is_last: bool = False) -> None:
-        """`copy_all` of one."""
-        copy_all([(self, token)], is_last=is_last)
-
     def read(self, *, is_last: bool) -> list[OperationLog]:
         """What was added since; the beginning of a character that goes on is left for the next time,
         unless there is none."""

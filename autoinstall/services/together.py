@@ -168,6 +168,7 @@ def _write_surely(batch: Sequence[_Waiting]) -> None:
 
 
 def _written_after_all(drafts: Sequence[Draft], bodies: list[bytes]) -> list[bytes]:
+    """The answers that stand: those of the first try if its commit went through, else of one more."""
     attempt = Attempt.objects.filter(pk=drafts[0].attempt["id"])
     if attempt.exists():
         return bodies

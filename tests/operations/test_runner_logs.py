@@ -41,6 +41,10 @@ def writer(operation: Operation, directory: Path, max_bytes: int = 1 << 30) -> L
     return LogWriter(operation.pk, directory, max_bytes)
 
 
+def copy(log: LogWriter, token: int, *, is_last: bool = False) -> None:
+    logs.copy_all([(log, token)], is_last=is_last)
+
+
 def append(directory: Path, stream: str, data: bytes) -> None:
     with (directory / stream).open("ab") as file:
         file.write(data)
@@ -96,7 +100,7 @@ def test_the_tail_is_the_end_of_the_log(
     for index in range(60):
         append(tmp_path, "stdout", b"o%d\n" % index)
         append(tmp_path, "stderr", b"e%d\n" % index)
-        log.copy(operation.fencing_token)
+        copy(log, operation.fencing_token)
     whole = log_of(operation, stream)
     kept = b"".join(whole.splitlines(keepends=True)[-lines:]) if lines else b""
     offset, data = logs.tail(operation, lines=lines, stream=stream)
@@ -108,7 +112,7 @@ def test_a_tail_without_a_last_newline_counts_the_open_line(
 ) -> None:
     operation = claimed(workspace)
     append(tmp_path, "stdout", b"one\ntwo\nthr")
-    writer(operation, tmp_path).copy(operation.fencing_token)
+    copy(writer(operation, tmp_path), operation.fencing_token)
     assert logs.tail(operation, lines=2) == (4, b"two\nthr")
 
 
@@ -117,7 +121,7 @@ def test_the_tail_of_one_endless_line_is_bounded_and_the_end_of_the_log(
 ) -> None:
     operation = claimed(workspace)
     append(tmp_path, "stdout", bytes(range(14, 256)) * 40_000 + b"the end")
-    writer(operation, tmp_path).copy(operation.fencing_token)
+    copy(writer(operation, tmp_path), operation.fencing_token)
     size = logs.size_of(operation, None)
 
     offset, data = logs.tail(operation, lines=2)
@@ -138,7 +142,7 @@ def test_what_is_added_is_copied_without_gap_or_double(
     log = writer(operation, tmp_path)
     for index in range(20):
         append(tmp_path, "stdout", b"%d," % index)
-        log.copy(operation.fencing_token)
+        copy(log, operation.fencing_token)
     assert log_of(operation) == b"".join(b"%d," % index for index in range(20))
     assert not log.has_news()
 
@@ -149,11 +153,11 @@ def test_a_second_writer_goes_on_where_the_first_ended(
     operation = claimed(workspace)
     append(tmp_path, "stdout", b"first ")
     append(tmp_path, "stderr", b"oops ")
-    writer(operation, tmp_path).copy(operation.fencing_token)
+    copy(writer(operation, tmp_path), operation.fencing_token)
     append(tmp_path, "stdout", b"second")
     successor = writer(operation, tmp_path)
     successor.resume()
-    successor.copy(operation.fencing_token)
+    copy(successor, operation.fencing_token)
     assert log_of(operation, "stdout") == b"first second"
     assert log_of(operation, "stderr") == b"oops "
 
@@ -163,7 +167,7 @@ def test_a_writer_whose_lease_was_taken_writes_nothing(
 ) -> None:
     operation = claimed(workspace)
     append(tmp_path, "stdout", b"late words")
-    writer(operation, tmp_path).copy(operation.fencing_token - 1)
+    copy(writer(operation, tmp_path), operation.fencing_token - 1)
     assert log_of(operation) == b""
 
 
@@ -174,11 +178,11 @@ def test_a_commit_whose_answer_was_lost_is_not_written_twice(
     append(tmp_path, "stdout", b"once ")
     log = writer(operation, tmp_path)
     # The same bytes are there already, as after a connection that broke behind the commit.
-    writer(operation, tmp_path).copy(operation.fencing_token)
+    copy(writer(operation, tmp_path), operation.fencing_token)
     with pytest.raises(DatabaseError):
-        log.copy(operation.fencing_token)
+        copy(log, operation.fencing_token)
     append(tmp_path, "stdout", b"only")
-    log.copy(operation.fencing_token)
+    copy(log, operation.fencing_token)
     assert log_of(operation) == b"once only"
 
 
@@ -192,9 +196,9 @@ def test_a_secret_is_covered_however_it_was_written(
     log = LogWriter(operation.pk, tmp_path, 1 << 30, Mask([secret, "s3cret-"]))
     for at in range(0, len(text), step):
         append(tmp_path, "stdout", text[at : at + step])
-        log.copy(operation.fencing_token)
+        copy(log, operation.fencing_token)
         log.resume()  # as if it were another runner's each time
-    log.copy(operation.fencing_token, is_last=True)
+    copy(log, operation.fencing_token, is_last=True)
     stars = "*" * len(secret.encode())
     assert log_of(operation).decode() == text.decode().replace(secret, stars)
 
@@ -206,7 +210,7 @@ def test_a_secret_across_two_pieces_is_covered(
     before, after = b"x" * (64 * 1024 - 3), b"y" * 70_000
     append(tmp_path, "stdout", before + b"hunter22" + after)
     log = LogWriter(operation.pk, tmp_path, 1 << 30, Mask(["hunter22"]))
-    log.copy(operation.fencing_token)
+    copy(log, operation.fencing_token)
     assert log_of(operation) == before + b"*" * 8 + after
 
 
@@ -256,11 +260,11 @@ def test_a_log_that_fits_exactly_has_no_mark_until_more_comes(
     operation = claimed(workspace)
     append(tmp_path, "stdout", b"12345")
     log = writer(operation, tmp_path, max_bytes=5)
-    log.copy(operation.fencing_token)
+    copy(log, operation.fencing_token)
     assert (log_of(operation), log.has_news()) == (b"12345", False)
     append(tmp_path, "stderr", b"6")
     assert log.has_news()
-    log.copy(operation.fencing_token)
+    copy(log, operation.fencing_token)
     assert log_of(operation, "stdout") == b"12345" + MARK.format(5, "stdout").encode()
     assert log_of(operation, "stderr") == MARK.format(5, "stderr").encode()
 
@@ -270,13 +274,13 @@ def test_the_mark_is_written_once_whoever_goes_on(
 ) -> None:
     operation = claimed(workspace)
     append(tmp_path, "stdout", b"x" * 5000)
-    writer(operation, tmp_path, max_bytes=4096).copy(operation.fencing_token)
+    copy(writer(operation, tmp_path, max_bytes=4096), operation.fencing_token)
     whole = log_of(operation)
     append(tmp_path, "stdout", b"x" * 5000)
     successor = writer(operation, tmp_path, max_bytes=4096)
     successor.resume()
     assert not successor.has_news()
-    successor.copy(operation.fencing_token, is_last=True)
+    copy(successor, operation.fencing_token, is_last=True)
     assert log_of(operation) == whole
 
 
@@ -286,7 +290,7 @@ def test_the_files_of_a_log_that_was_cut_off_give_their_disk_back(
     operation = claimed(workspace)
     append(tmp_path, "stdout", b"x" * (40 << 20))
     log = writer(operation, tmp_path, max_bytes=4096)
-    log.copy(operation.fencing_token)
+    copy(log, operation.fencing_token)
     log.free_disk()
     append(tmp_path, "stdout", b"the end")
     status = (tmp_path / "stdout").stat()
@@ -303,10 +307,10 @@ def test_the_beginning_of_a_character_waits_for_its_end(
     rocket = "🚀".encode()
     append(tmp_path, "stdout", b"go " + rocket[:3])
     append(tmp_path, "stderr", b"warning")
-    log.copy(operation.fencing_token)
+    copy(log, operation.fencing_token)
     assert log_of(operation) == b"go warning"
     append(tmp_path, "stdout", rocket[3:])
-    log.copy(operation.fencing_token)
+    copy(log, operation.fencing_token)
     assert log_of(operation) == b"go warning" + rocket
 
 
@@ -315,5 +319,5 @@ def test_a_character_that_never_ends_is_kept_as_it_is(
 ) -> None:
     operation = claimed(workspace)
     append(tmp_path, "stdout", b"go \xf0\x9f")
-    writer(operation, tmp_path).copy(operation.fencing_token, is_last=True)
+    copy(writer(operation, tmp_path), operation.fencing_token, is_last=True)
     assert log_of(operation) == b"go \xf0\x9f"
