@@ -6,6 +6,7 @@ templates are loaded at the first use. One request through the whole stack loads
 
 from __future__ import annotations
 
+import gc
 import io
 import logging
 import os
@@ -92,3 +93,7 @@ def load_catalogue() -> None:
 
 
 warm_up()
+# What is loaded stays: a collection that went through all of it, and thousands of prepared configs, would
+# hold up every request that is under way.
+gc.collect()
+gc.freeze()

@@ -88,9 +88,10 @@ def _insert() -> Insert:
             "request_id",
             "user_agent",
         ),
-        *("token_name", "credential", "identity", "product", "release", "serial", "raw"),
+        *("token_name", "credential", "identity", "product", "release", "serial"),
         *("config_name", "counters", "answer_format", "answer_digest", "omitted", "status"),
         *("deadline_at", "hook_digest"),
+        large="raw",
     )
 
 

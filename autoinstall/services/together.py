@@ -28,6 +28,9 @@ from autoinstall.services.allotting import Allotting, Wish
 from autoinstall.services.using import Use, Using
 from provisioning.statements import IS_SQLITE, one_transaction
 
+# So long at most those who are committed wait for the next batch to be on its way to the database.
+HEAD_START_SECONDS = 0.03
+
 
 def _nothing() -> bytes:
     return b""
@@ -68,11 +71,13 @@ class _Waiting:
     error: BaseException | None = None
     # Of all that a thread can sleep by the cheapest: it is opened once, by another thread.
     gate: threading.Lock = field(default_factory=_closed)
+    # Of who leads: the last statements of his batch are about to be sent.
+    is_sent: threading.Event = field(default_factory=threading.Event)
 
-    def write_alone(self) -> None:
+    def write_alone(self, sent: Callable[[], None]) -> None:
         """In a transaction of its own; whatever it raises is its caller's alone."""
         try:
-            _write_surely([self])
+            _write_surely([self], sent)
         except BaseException as error:
             self.error = error
         self.is_done = True
@@ -108,13 +113,20 @@ class _Group:
         with self._lock:
             batch, self._waiting = self._waiting, []
         try:
-            _commit(sorted(batch, key=lambda one: one.draft.config))
+            _commit(sorted(batch, key=lambda one: one.draft.config), mine.is_sent.set)
         finally:
+            mine.is_sent.set()
             with self._lock:
                 following = self._waiting[0] if self._waiting else None
                 self._has_leader = following is not None
-            for waiting in (*batch, following):
-                if waiting is not None and waiting is not mine:
+            if following is not None:
+                following.gate.release()
+                if len(batch) > 1:
+                    # Awake, these would keep him from the interpreter while the database has nothing
+                    # to do; they have the time in which it works on his batch.
+                    following.is_sent.wait(HEAD_START_SECONDS)
+            for waiting in batch:
+                if waiting is not mine:
                     waiting.gate.release()
 
 
@@ -137,44 +149,46 @@ def commit_together(draft: Draft) -> bytes:
     return _group_of(draft.use.token.pk if draft.use else 0).write(draft)
 
 
-def _commit(batch: Sequence[_Waiting]) -> None:
+def _commit(batch: Sequence[_Waiting], sent: Callable[[], None]) -> None:
     """All in one transaction; if one fails, it is undone, and each is written in its own."""
     if len(batch) > 1:
         with contextlib.suppress(BaseException):  # whose it was shows when each is alone
-            _write_surely(batch)
+            _write_surely(batch, sent)
             for waiting in batch:
                 waiting.is_done = True
             return
     for waiting in batch:
-        waiting.write_alone()
+        waiting.write_alone(sent)
 
 
-def _write_surely(batch: Sequence[_Waiting]) -> None:
+def _write_surely(batch: Sequence[_Waiting], sent: Callable[[], None]) -> None:
     """Again where the connection broke or a circle of waiting transactions was cut: an installer asks
     only once. Where it broke as the commit was on its way, the database tells what became of it."""
     used, drafts = connection.connection, [one.draft for one in batch]
     bodies: list[bytes] = []
     try:
-        _write(drafts, bodies)
+        _write(drafts, bodies, sent)
     except OperationalError as error:
         is_broken = used is None or (not IS_SQLITE and used.closed)
         if not is_broken and not isinstance(error.__cause__, psycopg.errors.DeadlockDetected):
             raise
         if is_broken:
             connection.close()
-        bodies = _written_after_all(drafts, bodies)
+        bodies = _written_after_all(drafts, bodies, sent)
     for one, body in zip(batch, bodies, strict=True):
         one.body = body
 
 
-def _written_after_all(drafts: Sequence[Draft], bodies: list[bytes]) -> list[bytes]:
+def _written_after_all(
+    drafts: Sequence[Draft], bodies: list[bytes], sent: Callable[[], None]
+) -> list[bytes]:
     """The answers that stand: those of the first try if its commit went through, else of one more."""
     attempt = Attempt.objects.filter(pk=drafts[0].attempt["id"])
     if attempt.exists():
         return bodies
     again: list[bytes] = []
     try:
-        _write(drafts, again)
+        _write(drafts, again, sent)
     except IntegrityError:  # the server was still at the first one's commit
         if attempt.exists():
             return bodies
@@ -182,12 +196,14 @@ def _written_after_all(drafts: Sequence[Draft], bodies: list[bytes]) -> list[byt
     return again
 
 
-def _write(drafts: Sequence[Draft], bodies: list[bytes]) -> None:
+def _write(drafts: Sequence[Draft], bodies: list[bytes], sent: Callable[[], None]) -> None:
     """First the tokens: all processes' transactions begin with the same lock."""
     with one_transaction() as driver:
         using = Using(driver, [one.use for one in drafts if one.use])
-        allotting = Allotting(driver, [one.wish for one in drafts if one.wish])
+        wishes = [one.wish for one in drafts if one.wish]
+        allotting = Allotting(driver, wishes, is_hopeful=len(drafts) > 1)
         using.check()
         allotting.fill_in()
         bodies.extend(one.finish() for one in drafts)
         recording.record(driver, [one.attempt for one in drafts])
+        sent()

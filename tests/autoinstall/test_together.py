@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
+import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -81,6 +82,81 @@ def test_what_one_draft_raises_is_its_own(error: BaseException) -> None:
     written = {str(draft.attempt["id"]) for draft in drafts if draft is not drafts[2]}
     assert set(map(str, Attempt.objects.values_list("pk", flat=True))) > written
     assert Attempt.objects.count() == AuditEvent.objects.count() == 5
+
+
+class Relay:
+    """A batch of two, and a third draft whose turn comes after it. Each `finish` runs before the last
+    statements of its batch are sent."""
+
+    def __init__(self, at_third: Callable[[], object]) -> None:
+        self.pool = ThreadPoolExecutor(5)
+        begins, are_queued = threading.Event(), threading.Event()
+        third_is_queued = threading.Event()
+
+        def first() -> bytes:
+            begins.set()
+            assert are_queued.wait(30)
+            return b"first"
+
+        def second() -> bytes:
+            assert third_is_queued.wait(30)
+            return b"second"
+
+        def third() -> bytes:
+            at_third()
+            return b"third"
+
+        def waiting() -> int:
+            return len(together._group_of(0)._waiting)
+
+        self.first = self.ask(first)
+        assert begins.wait(30)
+        self.batch = [self.ask(second), self.ask(second)]
+        wait_until(lambda: waiting() == 2, "the batch waits")
+        are_queued.set()
+        wait_until(lambda: waiting() == 0, "the batch is being written")
+        self.third = self.ask(third)
+        wait_until(lambda: waiting() == 1, "the third waits")
+        third_is_queued.set()
+
+    def ask(self, finish: Callable[[], bytes]) -> Future[Any]:
+        return self.pool.submit(in_thread, functools.partial(commit_together, draft_of(finish)))
+
+    def results(self) -> list[Any]:
+        return [one.result(30) for one in (self.first, *self.batch, self.third)]
+
+
+@apart
+def test_who_is_committed_is_answered_although_the_next_batch_hangs() -> None:
+    go_on = threading.Event()
+    relay = Relay(at_third=lambda: go_on.wait(30))
+
+    assert [one.result(30) for one in relay.batch] == [b"second", b"second"]
+    assert not relay.third.done()
+
+    go_on.set()
+    assert relay.results() == [b"first", b"second", b"second", b"third"]
+
+
+@apart
+def test_the_next_batch_is_on_its_way_before_the_last_one_is_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(together, "HEAD_START_SECONDS", 30)
+    answered: list[bool] = []
+    relay: list[Relay] = []
+    is_made = threading.Event()
+
+    def look() -> None:
+        assert is_made.wait(30)
+        time.sleep(0.1)  # were they let go, they would be done by now
+        answered.extend(one.done() for one in relay[0].batch)
+
+    relay.append(Relay(at_third=look))
+    is_made.set()
+
+    assert relay[0].results() == [b"first", b"second", b"second", b"third"]
+    assert answered == [False, False]
 
 
 PANICS = '{{ "xx" * (n * 999999 * 999999 * 9) }}.example.com'
