@@ -103,6 +103,7 @@ PLACEHOLDERS = frozenset(
         "settings_file",
     }
 )
+PARAMETERS = PLACEHOLDERS - {"workspace", "check_mode", "settings_file"}
 
 
 class BadValue(ValueError):
@@ -153,7 +154,7 @@ def _fill(item: str, values: Values) -> str:
         check_value(name, value)
         return value
 
-    return PLACEHOLDER.sub(value_of, item)
+    return PLACEHOLDER.sub(value_of, item) if "{" in item else item
 
 
 def check_template(key: str, template: ArgvTemplate) -> str | None:
@@ -190,7 +191,7 @@ def values_of(
 ) -> dict[str, str | bool | None]:
     """The values that a template of this kind may name; lists become `a,b`."""
     values: dict[str, str | bool | None] = {"workspace": workspace, "check_mode": check_mode}
-    for name in PLACEHOLDERS - {"workspace", "check_mode", "settings_file"}:
+    for name in PARAMETERS:
         value = params.get(name)
         if isinstance(value, list):
             values[name] = ",".join(str(item) for item in value) or None

@@ -92,7 +92,7 @@ class LogWriter:
 
     def _size(self, stream: str) -> int:
         try:
-            return os.stat(self.directory / stream).st_size
+            return os.stat(f"{self.directory}/{stream}").st_size
         except (FileNotFoundError, NotADirectoryError):
             return 0
 
@@ -103,7 +103,7 @@ class LogWriter:
         for stream in STREAMS:
             if self._size(stream) <= positions[stream]:
                 continue
-            with (self.directory / stream).open("rb") as file:
+            with open(f"{self.directory}/{stream}", "rb") as file:
                 file.seek(positions[stream])
                 while found := file.read(CHUNK_BYTES):
                     is_end = not file.peek(1)
@@ -149,12 +149,14 @@ def copy_all(logs: Iterable[tuple[LogWriter, int]], *, is_last: bool = False) ->
     """Copy what was added since to each log, under the token of its runner's lease: nothing to one whose
     lease is another's by now. With one commit, as long as it is not too much to hold in memory."""
     read: list[_Read] = []
+    size = 0
     for log, token in logs:
         if pieces := log.read(is_last=is_last):
             read.append(_Read(log, token, pieces))
-        if sum(one.size for one in read) >= MAX_READ_BYTES:
+            size += sum(len(piece.data) for piece in pieces)
+        if size >= MAX_READ_BYTES:
             _write(read)
-            read = []
+            read, size = [], 0
     if read:
         _write(read)
 
@@ -163,10 +165,6 @@ class _Read(NamedTuple):
     log: LogWriter
     token: int
     pieces: list[OperationLog]
-
-    @property
-    def size(self) -> int:
-        return sum(len(piece.data) for piece in self.pieces)
 
 
 def _write(read: Sequence[_Read]) -> None:

@@ -17,6 +17,8 @@ from pathlib import Path
 
 from django.conf import settings
 
+from operations import disk
+
 OPERATION_VARIABLE = "PROVISIONING_OPERATION_ID"
 CAPTURE_VARIABLE = "PROVISIONING_CAPTURE_ID"
 
@@ -52,7 +54,8 @@ def parse_stat(text: str) -> ProcessStat:
 def stat_of(pid: int) -> ProcessStat | None:
     """None when there is no such process."""
     try:
-        return parse_stat(Path(f"/proc/{pid}/stat").read_text())
+        # The kernel cuts the name after 15 bytes, if need be within a character.
+        return parse_stat(disk.read(f"/proc/{pid}/stat").decode(errors="replace"))
     except (OSError, ValueError, IndexError):
         return None
 

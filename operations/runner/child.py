@@ -10,7 +10,6 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 from django.conf import settings
 from django.utils import timezone
@@ -176,8 +175,8 @@ class Child:
         if self.stopping:
             return self._ending_of_stopped(code)
         report = output.read_report(
-            self.mask.cover(read_end(self.directory / "stdout")),
-            self.mask.cover(read_end(self.directory / "stderr")),
+            self.mask.cover(read_end(f"{self.directory}/stdout")),
+            self.mask.cover(read_end(f"{self.directory}/stderr")),
         )
         if code != 0:
             error = report.error or f"The CLI ended with exit code {code} and said nothing."
@@ -225,13 +224,13 @@ def pidfd_has_ended(pidfd: int) -> bool:
     return bool(poll.poll(0))
 
 
-def read_end(path: Path) -> bytes:
+def read_end(path: str) -> bytes:
     """The last bytes of a file: more is no result and no sentence."""
     try:
         size = os.stat(path).st_size
         if not size:
             return b""
-        with path.open("rb") as file:
+        with open(path, "rb", buffering=0) as file:
             file.seek(max(0, size - output.MAX_TAIL_BYTES))
             return file.read()
     except OSError:

@@ -17,12 +17,12 @@ from pathlib import Path
 
 from django.conf import settings
 
-from operations import machine
+from operations import disk, machine
 from operations.models import Operation
 
 
 def directory_of(operation_id: uuid.UUID) -> Path:
-    return Path(settings.STATE_DIR) / "operations" / str(operation_id)
+    return Path(f"{settings.STATE_DIR}/operations/{operation_id}")
 
 
 def prepare_directory(operation: Operation, shown_argv: list[str]) -> Path:
@@ -35,34 +35,32 @@ def prepare_directory(operation: Operation, shown_argv: list[str]) -> Path:
         "check_mode": operation.check_mode,
         "params": operation.params,
     }
-    _write_private(directory / "input.json", document)
+    _write_private(f"{directory}/input.json", document)
     if given := operation.params.get("settings"):
-        _write_private(directory / "settings.json", given)
-    _write_private(directory / "argv.json", shown_argv)
+        _write_private(f"{directory}/settings.json", given)
+    _write_private(f"{directory}/argv.json", shown_argv)
     return directory
 
 
 def read_argv(directory: Path) -> list[str] | None:
     """How the CLI was called, for people to read; None where it was not."""
     try:
-        found: list[str] = json.loads((directory / "argv.json").read_bytes())
+        found: list[str] = json.loads(disk.read(f"{directory}/argv.json"))
     except (OSError, ValueError):
         return None
     return found
 
 
-def _write_private(path: Path, document: object) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        # Not orjson, which writes no integer of more than 64 bits: PostgreSQL makes one of 1e30.
-        file.write(json.dumps(document).encode())
+def _write_private(path: str, document: object) -> None:
+    # Not orjson, which writes no integer of more than 64 bits: PostgreSQL makes one of 1e30.
+    disk.write_private(path, json.dumps(document).encode())
 
 
 def remove_directory(operation_id: uuid.UUID) -> None:
     directory = directory_of(operation_id)
     try:  # as a rule only files are in it, and these few calls do
         for name in os.listdir(directory):
-            os.unlink(directory / name)
+            os.unlink(f"{directory}/{name}")
         os.rmdir(directory)
     except OSError:
         shutil.rmtree(directory, ignore_errors=True)
@@ -99,7 +97,7 @@ class Launch:
 def read_launch(directory: Path) -> Launch | None:
     """None while no launcher has begun."""
     try:
-        stat = machine.parse_stat((directory / "started").read_text())
+        stat = machine.parse_stat(disk.read(f"{directory}/started").decode(errors="replace"))
     except (OSError, ValueError, IndexError):
         return None
     return Launch(stat.pid, stat.started)
@@ -109,7 +107,7 @@ def forbid_launch(directory: Path) -> bool:
     """Take the launcher's place, so that one that is merely slow finds it taken and runs nothing.
     False when a launcher was first."""
     try:
-        os.close(os.open(directory / "started", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        os.close(os.open(f"{directory}/started", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     except FileExistsError:
         return False
     return True
@@ -118,8 +116,8 @@ def forbid_launch(directory: Path) -> bool:
 def read_exit_code(directory: Path) -> int | None:
     """None while (or when) nothing was written, or not all of it."""
     try:
-        text = (directory / "exit_code").read_text()
-        return int(text) if text.endswith("\n") else None
+        text = disk.read(f"{directory}/exit_code")
+        return int(text) if text.endswith(b"\n") else None
     except (OSError, ValueError):
         return None
 

@@ -44,9 +44,9 @@ def spawn(argv: list[str], directory: Path, environment: dict[str, str]) -> Proc
     It leads a new session, so the terminal's Ctrl-C and the end of its runner do not reach it.
     """
     with (
-        (directory / "input.json").open("rb") as stdin,
-        (directory / "stdout").open("ab") as stdout,
-        (directory / "stderr").open("ab") as stderr,
+        open(f"{directory}/input.json", "rb", buffering=0) as stdin,
+        open(f"{directory}/stdout", "ab", buffering=0) as stdout,
+        open(f"{directory}/stderr", "ab", buffering=0) as stderr,
     ):
         return subprocess.Popen(
             ["/bin/sh", str(LAUNCHER), str(directory), *argv],

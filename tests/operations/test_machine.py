@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,6 +41,19 @@ def test_our_own_process_is_known(sleeper: subprocess.Popen[bytes]) -> None:
     assert (stat.parent, stat.group, stat.session) == (os.getpid(), sleeper.pid, sleeper.pid)
     assert machine.is_same_process(sleeper.pid, stat.started)
     assert not machine.is_same_process(sleeper.pid, stat.started + 1)
+
+
+def test_a_program_name_that_was_cut_within_a_character_hides_nothing(tmp_path: Path) -> None:
+    program = tmp_path / ("a" * 14 + "ü")  # the kernel keeps 15 bytes of it
+    shutil.copy("/bin/sleep", program)
+    process = subprocess.Popen([program, "60"], start_new_session=True)
+    try:
+        stat = machine.stat_of(process.pid)
+        assert stat is not None
+        assert machine.members_of(None, process.pid) == [process.pid]
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_zombie_is_not_alive(sleeper: subprocess.Popen[bytes]) -> None:
