@@ -1,8 +1,8 @@
 """P9: a CLI that writes five million lines: whether it is slowed, what the server pays, reading it back.
 
-Twice: a steady one is one process that makes each line, a million and more in a second; it has a core to itself
-on two, so what it is slowed is the server's doing. A flood is two processes that only pass lines on, many
-times as many; they want both cores, and their time is shown, but tells only that others want them too.
+Twice: a steady CLI is one process that makes each line, a million and more in a second; it has a core to
+itself on two, so what it is slowed is the server's doing. A flood is two processes that only pass lines on,
+many times as many; they want both cores, and their time tells only that others want them too.
 The bare side runs the same command with its output in a file of the same file system. The CPU is that of
 all processes of the server, without the CLI's own.
 
