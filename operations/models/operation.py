@@ -158,11 +158,9 @@ class Operation(models.Model):
                 condition=Q(status="pending", is_ready=True),
                 name="operation_queue",
             ),
-            models.Index(
-                fields=["workspace", "lock", "id"],
-                condition=Q(status__in=("pending", "running")) & ~Q(lock=""),
-                name="operation_locks",
-            ),
+            # Of all, not only of the open ones: SQLite does not find out that an index of those would do,
+            # and would read a workspace's whole history for each operation that waits.
+            models.Index(fields=["workspace", "lock", "status", "id"], name="operation_locks"),
         ]
         constraints = [
             models.CheckConstraint(
