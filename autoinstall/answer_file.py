@@ -8,7 +8,7 @@ them, and a config that is written and read again is the same.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,14 +29,6 @@ from autoinstall.documents import ConfigDocument, Secrets, kebab
 
 
 @dataclass(frozen=True)
-class Imported:
-    """`config` holds what the file says, in the keys of the wire; `id` or password may be missing."""
-
-    config: Table
-    secrets: dict[str, str] = field(repr=False)
-
-
-@dataclass(frozen=True)
 class LineProblem:
     """`key` is dotted and spelled as in the file, empty when the file is no TOML at all."""
 
@@ -48,6 +40,20 @@ class LineProblem:
         line = f"line {self.line}" if self.line else ""
         place = ", ".join(filter(None, (line, self.key)))
         return f"{place or 'the file'}: {self.sentence}"
+
+
+@dataclass(frozen=True)
+class Imported:
+    """`config` holds what the file says, in the keys of the wire; `id` or password may be missing.
+
+    `blamed` takes what the config was refused for, by field, and gives the lines of what the file says.
+    """
+
+    config: Table
+    secrets: dict[str, str] = field(repr=False)
+    blamed: Callable[[documents.Errors], list[LineProblem]] = field(
+        repr=False, compare=False, default=lambda _: []
+    )
 
 
 class AnswerFileError(ValueError):
@@ -118,7 +124,7 @@ class _Reader:
         self._check_secrets(secrets)
         if self._problems:
             raise AnswerFileError(self._problems)
-        return Imported({**config, **extra}, secrets)
+        return Imported({**config, **extra}, secrets, self._blamed)
 
     def _add(self, path: str, sentence: str) -> None:
         self._known.add(path)
@@ -189,6 +195,15 @@ class _Reader:
 
     def _add_extra(self, place: str, sentence: str) -> None:
         self._problems.append(LineProblem(self._extra_source.line(place), place, sentence))
+
+    def _blamed(self, errors: documents.Errors) -> list[LineProblem]:
+        """Of a file that was read without a problem."""
+        for place, sentences in errors.items():
+            if place.partition(".")[0] in self._extra:
+                self._add_extra(place, sentences[0])
+            else:
+                self._add(path_of(place, self._answer), sentences[0])
+        return self._problems
 
     def _check_shapes(self, config: Table, extra: Table) -> None:
         filled = {"id": "import", **config, **extra}

@@ -7,6 +7,7 @@ MiniJinja, the engine that Datacenter Manager uses.
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -215,6 +216,10 @@ def plain(error: TemplateError) -> str:
 EXPRESSION = re.compile(r"\{[{%](.*?)[%}]\}", re.DOTALL)
 # Nobody needs one, and repeating or padding a text so often would end the process for want of memory.
 LONG_NUMBER = re.compile(r"\d{7}")
+TEXT = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
+FILTER = re.compile(r"(?:\||^[-+]?\s*filter\s)\s*([A-Za-z_]\w*)")
+TEST = re.compile(r"\bis\s+(?:not\s+)?([A-Za-z_]\w*)")
+OTHER_TEMPLATE = re.compile(r"[-+]?\s*(?:include|import|from|extends)\s")
 GLOBALS = frozenset({"range", "dict", "debug", "namespace", "lipsum", "cycler", "joiner"})
 KNOWN_INFO: Mapping[str, frozenset[str] | None] = {
     "product": frozenset({"fullname", "product", "enable_btrfs"}),
@@ -238,6 +243,9 @@ def template_problem(source: str, names: frozenset[str]) -> str | None:
             used = environment.undeclared_variables_in_template("template", nested=True)
     except TemplateError as error:
         return f"the template {source!r} does not compile: {plain(error)}"
+    for part in EXPRESSION.findall(source):
+        if sentence := _call_problem(TEXT.sub("''", part)):
+            return f"the template {source!r} {sentence}"
     for path in sorted(used):
         first, _, rest = path.partition(".")
         if first in names or first in GLOBALS:
@@ -253,6 +261,29 @@ def template_problem(source: str, names: frozenset[str]) -> str | None:
         if known is not None and second and second not in known:
             return f"the template uses {first}.{second}, but {first} only has {', '.join(sorted(known))}"
     return None
+
+
+def _call_problem(code: str) -> str | None:
+    """The engine looks up filters, tests and other templates only when it renders, which is too late."""
+    if OTHER_TEMPLATE.match(code):
+        return "uses another template, and there is none"
+    for name in FILTER.findall(code):
+        if _is_unknown(f"{{{{ ''|{name} }}}}", "unknown filter"):
+            return f"uses the filter {name!r}, which there is not"
+    for name in TEST.findall(code):
+        if _is_unknown(f"{{{{ '' is {name} }}}}", "unknown test"):
+            return f"uses the test {name!r}, which there is not"
+    return None
+
+
+@functools.lru_cache(256)
+def _is_unknown(source: str, complaint: str) -> bool:
+    try:
+        with panics_as_errors():
+            new_environment().render_str(source)
+    except TemplateError as error:  # of others, as of missing arguments, nothing is said here
+        return str(error).startswith(complaint)
+    return False
 
 
 # --- Writing -----------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import orjson
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.views.decorators.csrf import csrf_exempt
-from rest_framework.parsers import FormParser
+from rest_framework.parsers import BaseParser, FormParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -71,10 +71,24 @@ def unknown(request: HttpRequest) -> HttpResponse:
     return sentence(404, f"There is no path {path_without_secrets(request.path)[:200]!r}.")
 
 
+class UndeclaredParser(BaseParser):
+    """What declares no type is a form; more types than JSON and forms there are not."""
+
+    media_type = "*/*"
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        if not media_type:
+            return FormParser().parse(stream, media_type, parser_context)
+        raise Invalid(
+            f"Content-Type: {media_type[:80]!r} is not read here: send application/json, or a form as "
+            "application/x-www-form-urlencoded."
+        )
+
+
 class CompatView(APIView):
     """`required_permissions` by method; a method that is not there is an unknown path."""
 
-    parser_classes = (JSONParser, FormParser)
+    parser_classes = (JSONParser, FormParser, UndeclaredParser)
     required_permissions: ClassVar[dict[str, str]] = {}
     schema = None
 

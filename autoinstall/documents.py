@@ -74,7 +74,7 @@ Fingerprint = Annotated[
         "must be a SHA-256 fingerprint: 32 pairs of hexadecimal digits with ':' between them",
     ),
 ]
-_HOST = r"(?:\[[0-9a-fA-F:.]+\]|[0-9a-fA-F]*:[0-9a-fA-F:.]+|[A-Za-z0-9._-]+)"
+_HOST = r"(?:\[[0-9a-fA-F:.]+\]|[0-9a-fA-F]*:[0-9a-fA-F]*:[0-9a-fA-F:.]*|[A-Za-z0-9._-]+)"
 _PORT = r"(?:[0-9]{1,4}|[1-5][0-9]{4}|6(?:[0-4][0-9]{3}|5(?:[0-4][0-9]{2}|5(?:[0-2][0-9]|3[0-5]))))"
 HttpUrl = Annotated[
     str,
@@ -328,6 +328,9 @@ _SENTENCES = {
     "string_type": "must be a string",
     "bool_type": "must be true or false",
     "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "bool_parsing": "must be true or false",
+    "float_parsing": "must be a number",
     "float_type": "must be a number",
     "list_type": "must be a list",
     "dict_type": "must be an object",

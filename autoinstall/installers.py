@@ -51,6 +51,7 @@ def installer_version(product: str, release: str) -> Version:
 HASHED_PASSWORD: Version = (8, 3)
 KEBAB_KEYS: Version = (8, 4)
 FQDN_TABLE: Version = (9, 0)
+OF_TOML: Version = (9, 1)  # the last one that does not ask for JSON
 _SINCE: tuple[tuple[tuple[str, ...], Version], ...] = (
     (("first-boot",), (8, 3)),
     (("post-installation-webhook",), (8, 3)),

@@ -23,8 +23,8 @@ def read(path: str) -> bytes:
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        found = os.read(descriptor, READ_BYTES)
-        while len(found) % READ_BYTES == 0 and (more := os.read(descriptor, READ_BYTES)):
+        found = b""
+        while more := os.read(descriptor, READ_BYTES):
             found += more
         return found
     finally:

@@ -9,16 +9,18 @@ import re
 from pythonjsonlogger.json import JsonFormatter
 
 # An installer that can send no header has its token in the path: nobody is to read it in a log, however
-# the path was mistyped. What looks like `id:secret` elsewhere below the two mounts is masked as well.
-_AFTER_ANSWER = re.compile(r"(auto-install/+answer/+)\S+", re.IGNORECASE)
+# the path was mistyped. What looks like `id:secret` elsewhere is masked as well: below the two mounts any
+# word, otherwise secrets as they are made.
+_AFTER_ANSWER = re.compile(r"(/answer/+)\S+", re.IGNORECASE)
+_TOKEN = re.compile(r"(/)[^/\s:]+:[0-9a-f]{8}-[0-9a-f-]+", re.IGNORECASE)
 _PAIR = re.compile(r"(/(?:v1|api2)/\S*?/)[^/\s:]+:[^/\s]{8,}", re.IGNORECASE)
 
 
 def without_secrets(text: str) -> str:
     """A path, or a line with a path in it."""
-    if "auto-install" not in text.lower() and "/api2" not in text.lower():
-        return text
-    return _PAIR.sub(r"\1********", _AFTER_ANSWER.sub(r"\1********", text))
+    for pattern in (_AFTER_ANSWER, _PAIR, _TOKEN):
+        text = pattern.sub(r"\1********", text)
+    return text
 
 
 def path_without_secrets(path: str) -> str:

@@ -51,11 +51,15 @@ def one_transaction() -> Iterator[Driver]:
     is_outermost = not connection.in_atomic_block
     with (
         connection.wrap_database_errors,
-        _pipeline() if is_outermost else contextlib.nullcontext(),
+        _pipeline() if is_outermost else contextlib.nullcontext() as outer,
         transaction.atomic(),
-        contextlib.nullcontext() if is_outermost else _pipeline(),
+        contextlib.nullcontext() if is_outermost else _pipeline() as inner,
     ):
-        yield connection.connection
+        try:
+            yield connection.connection
+        except BaseException:
+            _read_what_is_on_its_way(outer or inner)
+            raise
     _good.since = time.monotonic()
 
 
@@ -64,6 +68,14 @@ def _pipeline() -> contextlib.AbstractContextManager[Any]:
         return contextlib.nullcontext()
     pipeline: contextlib.AbstractContextManager[Any] = connection.connection.pipeline()
     return pipeline
+
+
+def _read_what_is_on_its_way(pipeline: psycopg.Pipeline | None) -> None:
+    """Behind a statement that failed, the others of a pipeline were not carried out. A rollback that met
+    what the server says of them would take it for its own failure, and the connection for a broken one."""
+    if pipeline is not None:
+        with contextlib.suppress(psycopg.Error):
+            pipeline.sync()
 
 
 class Statement:

@@ -22,7 +22,7 @@ from autoinstall import keys, limits, snapshot
 from autoinstall.answers import HOOK, RenderFailed, to_json, to_toml
 from autoinstall.authentication import Credential, How, Refusal, authenticate
 from autoinstall.documents import CONTROL
-from autoinstall.installers import CannotServe, fitted
+from autoinstall.installers import OF_TOML, CannotServe, fitted
 from autoinstall.matching import Entry
 from autoinstall.models import Attempt
 from autoinstall.services import recording
@@ -175,7 +175,9 @@ def _render(asked: Asked, config: ConfigEntry, attempt: dict[str, Any]) -> bytes
     if asked.accepts_json:
         body = to_json(answer)
     else:
-        answer, attempt["omitted"] = fitted(answer, asked.info.installer, config.kept_password)
+        # Those since 9.2 name JSON.
+        version = min(asked.info.installer, OF_TOML)
+        answer, attempt["omitted"] = fitted(answer, version, config.kept_password)
         body = to_toml(answer)
     attempt["status"] = Status.ANSWER_SENT
     if HOOK in answer:  # the oldest installers know none

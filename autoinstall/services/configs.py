@@ -243,7 +243,10 @@ def _free_token_name(config_name: str) -> str:
 
 def _set_counters(config: PreparedConfig, wanted: Mapping[str, int]) -> None:
     """A counter that is taken out gives back the values that machines hold of it."""
-    present = dict(config.counters.values_list("name", "value"))
+    # Locked in the order in which answers lock them, or the two would wait for each other.
+    present = dict(
+        config.counters.order_by("name").select_for_update().values_list("name", "value")
+    )
     gone = present.keys() - wanted.keys()
     if gone:
         config.counters.filter(name__in=gone).delete()

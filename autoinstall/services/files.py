@@ -10,7 +10,7 @@ from django.db import transaction
 from accounts import audit
 from accounts.actor import Actor
 from autoinstall.answer_file import AnswerFileError, read_answer_file, write_answer_file
-from autoinstall.documents import Secrets, read
+from autoinstall.documents import Errors, Secrets, read
 from autoinstall.events import Event
 from autoinstall.services import configs
 from autoinstall.services.configs import Saved
@@ -32,12 +32,23 @@ def import_config(*, text: str, more: Mapping[str, Any], actor: Actor) -> Saved:
     secrets, errors = read(Secrets, given or imported.secrets)
     if secrets is None:
         raise configs.invalid(errors)
-    return configs.create_config(
-        document=configs.read_document(wire),
-        secrets=secrets,
-        actor=actor,
-        event_data={"imported": True},
-    )
+    try:
+        return configs.create_config(
+            document=configs.read_document(wire),
+            secrets=secrets,
+            actor=actor,
+            event_data={"imported": True},
+        )
+    except Invalid as error:
+        of_file = imported.config.keys() - more.keys()
+        found: Errors = {
+            field: sentences
+            for field, sentences in (error.details or {}).items()
+            if field.partition(".")[0] in of_file
+        }
+        if problems := imported.blamed(found):
+            raise _invalid(AnswerFileError(problems)) from None
+        raise
 
 
 def _invalid(error: AnswerFileError) -> Invalid:

@@ -43,7 +43,11 @@ def finish_installation(report: Report) -> None:
     The same report again changes nothing. Raises Invalid for a body that is no JSON object, and one
     NotFound for everything else: no such installation, no report awaited, wrong secret.
     """
-    data = _read(report.raw)
+    try:
+        data = _read(report.raw)
+    except Invalid:
+        _record_refusal(report)
+        raise
     token = data.pop("token", None)
     secret = token if isinstance(token, str) and token else report.secret
     digest = keys.digest(secret) if secret else ""

@@ -17,7 +17,7 @@ from autoinstall.answers import (
 )
 from autoinstall.documents import MAX_COUNTER, ConfigDocument
 from autoinstall.filters import compile_filter
-from autoinstall.installers import CannotServe, fitted
+from autoinstall.installers import OF_TOML, CannotServe, fitted
 from autoinstall.matching import Entry
 from autoinstall.models import AnswerToken, Attempt, HeldValue, TemplateCounter
 from autoinstall.services import checks
@@ -248,7 +248,8 @@ def _with_hook(config: ConfigEntry, answer: Answer, *, is_json: bool) -> Answer:
 
 def _toml(config: ConfigEntry, answer: Answer, info: SystemInfo) -> tuple[str, list[str]]:
     with_hook = _with_hook(config, answer, is_json=False)
-    older, omitted = fitted(with_hook, info.installer, config.kept_password)
+    version = min(info.installer, OF_TOML)
+    older, omitted = fitted(with_hook, version, config.kept_password)
     return to_toml(masked(older)).decode(), omitted
 
 

@@ -119,15 +119,17 @@ class _Group:
             with self._lock:
                 following = self._waiting[0] if self._waiting else None
                 self._has_leader = following is not None
-            if following is not None:
-                following.gate.release()
-                if len(batch) > 1:
-                    # Awake, these would keep him from the interpreter while the database has nothing
-                    # to do; they have the time in which it works on his batch.
-                    following.is_sent.wait(HEAD_START_SECONDS)
-            for waiting in batch:
-                if waiting is not mine:
-                    waiting.gate.release()
+            try:
+                if following is not None:
+                    following.gate.release()
+                    if len(batch) > 1:
+                        # Awake, these would keep him from the interpreter while the database has
+                        # nothing to do; they have the time in which it works on his batch.
+                        following.is_sent.wait(HEAD_START_SECONDS)
+            finally:
+                for waiting in batch:
+                    if waiting is not mine:
+                        waiting.gate.release()
 
 
 _groups: dict[int, _Group] = {}

@@ -37,25 +37,27 @@ _USE = Statement(
     f"UPDATE {TOKENS} SET uses = uses + %s, last_used_at = %s, last_used_from = %s "  # noqa: S608
     "WHERE id = %s AND generation = %s AND (max_uses IS NULL OR uses + %s <= max_uses) RETURNING id"
 )
-# A statement of its own: on PostgreSQL one that waited for the row would still see the catalogue of before.
+# A statement of its own: on PostgreSQL one that waited for a row would still see the catalogue of before.
 _GENERATION = Statement(f"SELECT generation FROM {CATALOGUE}")  # noqa: S608
 
 
 class Using:
     """The uses of a transaction. Their statements are on the way when it is made; `check` reads what came
-    of them. First the tokens in order, so that the transactions of all processes begin with the same lock."""
+    of them, when all that may have to wait for somebody's edit has been sent. First the tokens in order, so
+    that the transactions of all processes begin with the same lock."""
 
     def __init__(self, driver: Driver, uses: Sequence[Use]) -> None:
+        self._driver = driver
         of_token: dict[int, list[Use]] = {}
         for one in uses:
             of_token.setdefault(one.token.pk, []).append(one)
         self._uses = uses
         self._updates = [(of_token[pk], _update(driver, of_token[pk])) for pk in sorted(of_token)]
-        self._generation = _GENERATION.execute(driver) if uses else None
 
     def check(self) -> None:
         """Raises Stale when a token or the catalogue changed since a decision, Exhausted when a token has not
         so many uses left."""
+        generation = _GENERATION.execute(self._driver) if self._uses else None
         for uses, updated in self._updates:
             token = uses[-1].token
             if not updated():
@@ -63,9 +65,9 @@ class Using:
                 raise Exhausted if rows.exists() else Stale
             if any(one.token.generation != token.generation for one in uses):
                 raise Stale
-        if self._generation is not None:
-            [[generation]] = self._generation()
-            if any(one.generation != generation for one in self._uses):
+        if generation is not None:
+            [[now]] = generation()
+            if any(one.generation != now for one in self._uses):
                 raise Stale
 
 

@@ -134,7 +134,12 @@ def test_neither_password_nor_hash_of_the_file_is_shown(client: APIClient) -> No
         ("lvm.maxroot", "zfs.ashift", ("line 15", "zfs")),
         ('disk-list = ["sda"]', 'disk-list = ["sda", "sdb"]', ("line 14", "disk")),
         ('timezone = "Europe/Vienna"', 'timezone = "Etc/UTC"', ("line 6", "Etc/UTC")),
-        ('fqdn = "pve7.example.com"', 'fqdn = "{{ x }}.example.com"', ("'x'",)),
+        (
+            'fqdn = "pve7.example.com"',
+            'fqdn = "{{ x }}.example.com"',
+            ("line 3, global.fqdn", "'x'"),
+        ),
+        ('fqdn = "pve7.example.com"', 'fqdn = "{{ x"', ("line 3, global.fqdn", "compile")),
         ('fqdn = "pve7.example.com"', 'fqdn = "pve7', ("line 3",)),
         ("[global]", "[global", ("line 1",)),
     ],

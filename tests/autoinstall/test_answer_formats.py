@@ -323,9 +323,10 @@ EVERYTHING = {
         ),
         ("9.0", ["global.subscription-key", "network.interface-name-pinning"]),
         ("9.1", ["global.subscription-key"]),
-        ("9.2", []),
-        ("9.10", []),
-        ("10.0", []),
+        # They name JSON; what does not is taken for an older one, whatever it says of itself.
+        ("9.2", ["global.subscription-key"]),
+        ("9.10", ["global.subscription-key"]),
+        ("10.0", ["global.subscription-key"]),
     ],
 )
 def test_what_was_left_out_for_an_older_installer_is_recorded(

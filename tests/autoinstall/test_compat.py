@@ -177,7 +177,8 @@ def test_a_method_that_a_path_does_not_have_is_404_as_text(
         (b"[]", "application/json", 400),
         (b"\xff", "application/json", 400),
         (b'{"id": "a\\u0000bc"}', "application/json", 400),
-        (b"<id/>", "text/xml", 415),
+        (b"<id/>", "text/xml", 400),
+        (b"id=a", "text/plain", 400),
     ],
 )
 def test_a_body_that_is_none_is_one_sentence(
@@ -753,6 +754,12 @@ def test_a_token_is_created_by_a_form(client: APIClient) -> None:
         "enabled": True,
         "expire-at": 0,
     }
+
+
+def test_what_declares_no_type_is_a_form(client: APIClient) -> None:
+    answer = client.generic("POST", TOKENS, "id=rack-7&comment=Row+B", content_type="")
+
+    assert data(answer)["token"]["comment"] == "Row B"
 
 
 @pytest.mark.parametrize(

@@ -412,6 +412,7 @@ def test_what_is_no_report_is_400_and_changes_nothing(
         answer = report(installation.id, BODIES[case], url_secret=installation.secret)
 
     sentence_of(answer, 400)
+    last_event(event="installation.report-refused", outcome="denied", target_id=installation.id)
 
 
 @pytest.mark.parametrize("depth", [100, 400, 900, 980, 1000, 1020])

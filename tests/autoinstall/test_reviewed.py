@@ -113,6 +113,9 @@ def log() -> Iterator[io.StringIO]:
         "/v1/auto-install/Answer/tk8:{secret}",
         "/v1/auto-install/answers/tk8:{secret}",
         "/v1/auto-install/answer/tk8 {secret}",
+        "/v1/answer/tk8:{secret}",
+        "/answer/tk8 {secret}",
+        "/tk8:{secret}",
     ],
 )
 def test_a_secret_in_a_path_is_masked_however_it_was_mistyped(

@@ -65,6 +65,8 @@ EXAMPLES = [
     ("fqdn", "old-{{ nr > 9 }}.example.com", "old-false.example.com"),
     ("fqdn", "pve{{ iso.release|replace('.','-') }}.example.com", "pve9-2.example.com"),
     ("fqdn", "pve1.example.com{# by hand #}", "pve1.example.com"),
+    ("fqdn", "pve{{ '|x is y' if nr is lt 1 else nr }}.example.com", "pve7.example.com"),
+    ("fqdn", "{% filter lower %}PVE{% endfilter %}1.example.com", "pve1.example.com"),
     ("cidr", "10.7.0.{{ nr + 10 }}/24", "10.7.0.17/24"),
     ("cidr", "10.7.{{ nr // 4 }}.{{ nr % 4 + 1 }}/16", "10.7.1.4/16"),
     ("cidr", "2001:db8::{{ '%x'|format(nr + 8) }}/64", "2001:db8::f/64"),

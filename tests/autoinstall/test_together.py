@@ -16,8 +16,9 @@ from django.db import connection, connections, transaction
 
 from accounts.models import AuditEvent
 from autoinstall.authentication import NOTHING
-from autoinstall.models import AnswerToken, Attempt
-from autoinstall.services import configs, recording, together
+from autoinstall.documents import Secrets
+from autoinstall.models import AnswerToken, Attempt, TemplateCounter
+from autoinstall.services import answering, catalogue, configs, recording, together
 from autoinstall.services.answering import Asked
 from autoinstall.services.together import Draft, commit_together
 from provisioning.errors import Invalid
@@ -387,3 +388,133 @@ def test_a_single_request_that_waits_in_a_circle_is_answered() -> None:
         answer = ask(credential, machine(1))
         assert holder.result(30) is None
     assert answer.status_code == 200
+
+
+@apart
+def test_a_leader_who_is_interrupted_during_the_head_start_leaves_nobody_asleep(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wait = threading.Event.wait
+
+    def interrupted(event: threading.Event, timeout: float | None = None) -> bool:
+        if timeout == together.HEAD_START_SECONDS:
+            raise Panic
+        return wait(event, timeout)
+
+    monkeypatch.setattr(threading.Event, "wait", interrupted)
+    relay = Relay(at_third=lambda: None)
+
+    # The first of the two leads for both, and is the one that is interrupted.
+    results = [one.result(30) for one in relay.batch]
+    assert isinstance(results[0], Panic)
+    assert results[1] == b"second"
+    assert relay.third.result(30) == b"third"
+
+
+@apart
+@postgresql
+def test_a_batch_that_is_refused_keeps_its_connection(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    token, credential = make_token("rack-7")
+    make_config(authorized_tokens=["rack-7"], fqdn="p{{ nr }}.x.org", template_counters={"nr": 0})
+    render = answering._render
+
+    def slowly(*given: Any) -> bytes:
+        time.sleep(0.005)  # so the server has refused the second value before all is sent
+        return render(*given)
+
+    monkeypatch.setattr(answering, "_render", slowly)
+    let_go, is_held = threading.Event(), threading.Event()
+    group = together._group_of(token.pk)
+    with ThreadPoolExecutor(8) as pool:
+        pool.submit(in_thread, lambda: hold_row(token, let_go, is_held))
+        assert is_held.wait(30)
+
+        def asks(number: int) -> Future[Any]:
+            act = functools.partial(ask, credential, machine(number))
+            return pool.submit(in_thread, act)
+
+        answers = [asks(10)]
+        wait_until(is_waiting_here, "the first waits for the row")
+        answers += [asks(number) for number in (11, 11, 12)]
+        wait_until(lambda: len(group._waiting) == 3, "a batch with one machine twice waits")
+        let_go.set()
+        assert [one.result(30).status_code for one in answers] == [200] * 4
+    assert "ignored" not in caplog.text
+
+
+@apart
+@postgresql
+@pytest.mark.parametrize("is_sticky", [True, False])
+def test_who_waited_for_a_counter_is_answered_by_the_config_of_now(
+    is_sticky: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, credential = make_token("rack-7")
+    make_config(
+        id="rack",
+        authorized_tokens=["rack-7"],
+        fqdn="old{{ nr }}.x.org",
+        template_counters={"nr": 0},
+        sticky_counters=is_sticky,
+    )
+    assert [ask(credential, machine(n)).json()["global"]["fqdn"] for n in range(2)] == [
+        "old0.x.org",
+        "old1.x.org",
+    ]
+    is_edited, let_go = threading.Event(), threading.Event()
+    note_change = catalogue.note_change
+
+    def late(*given: Any) -> Any:
+        is_edited.set()
+        assert let_go.wait(30)
+        return note_change(*given)
+
+    monkeypatch.setattr(configs, "note_change", late)
+    values = {"fqdn": "new{{ nr }}.x.org", "template-counters": {"nr": 5}}
+    with ThreadPoolExecutor(2) as pool:
+        edit = pool.submit(
+            in_thread,
+            lambda: configs.change_config(
+                name="rack", values=values, delete=[], secrets=Secrets(), actor=ACTOR
+            ),
+        )
+        assert is_edited.wait(30)
+        answer = pool.submit(in_thread, lambda: ask(credential, machine(9)))
+        wait_until(is_waiting_here, "the machine waits for the counter")
+        let_go.set()
+        assert not isinstance(edit.result(30), BaseException)
+        assert answer.result(30).json()["global"]["fqdn"] == "new5.x.org"
+
+
+@apart
+@postgresql
+def test_an_edit_locks_counters_in_the_order_of_answers() -> None:
+    make_token("rack-7")
+    make_config(
+        id="rack", authorized_tokens=["rack-7"], fqdn="p.x.org", template_counters={"z": 0, "a": 0}
+    )
+    counters = TemplateCounter.objects.all()
+
+    def edit() -> None:
+        values = {"template-counters": {"z": 7, "a": 7}}
+        configs.change_config(name="rack", values=values, delete=[], secrets=Secrets(), actor=ACTOR)
+
+    let_go, is_held = threading.Event(), threading.Event()
+
+    def hold_first() -> None:
+        with transaction.atomic():
+            counters.select_for_update().get(name="a")
+            is_held.set()
+            let_go.wait(30)
+
+    with ThreadPoolExecutor(2) as pool:
+        pool.submit(in_thread, hold_first)
+        assert is_held.wait(30)
+        edited = pool.submit(in_thread, edit)
+        wait_until(is_waiting_here, "the edit waits for the first counter")
+        with transaction.atomic():
+            counters.select_for_update(nowait=True).get(name="z")
+        let_go.set()
+        assert edited.result(30) is None
+    assert dict(counters.values_list("name", "value")) == {"z": 7, "a": 7}
